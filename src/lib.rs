@@ -17,3 +17,4 @@
 //! other. [`cli`] speaks with the person.
 pub mod chunk;
 pub mod hash;
+pub mod protocol;

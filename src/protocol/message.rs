@@ -1,0 +1,612 @@
+//! Every message of the protocol and its bytes.
+//!
+//! A transfer is one QUIC connection. Its first bidirectional stream, opened by the sender, is the **control stream**;
+//! every further one is a **job**: a group of small files, one large file, or a page of finished directories. Chunks of
+//! large files travel each on a unidirectional stream of their own, small files within their job's stream.
+//!
+//! ```text
+//! control   > Hello  < Welcome  > Begin  < Ready  ...  > End  < Ended          (> sender, < receiver)
+//! group     > OfferGroup  < GroupAnswer  > Pieces + bytes  < GroupStored  ...  > CommitGroup  < GroupReceipt
+//! file      > OfferFile  < FileAnswer  [< Have ...]  > Keep, Copy; chunk streams  < Bad, Stored ...
+//!           > CommitFile  < FileReceipt
+//! page      > FinishDirectories  < Finished
+//! ```
+//!
+//! On the wire a message is its length in bytes (u32, little-endian, at most `MESSAGE_BYTES_MAX`) and that many bytes
+//! of CBOR (RFC 8949): an array of the message's number and its fields in order. Unknown further fields are skipped.
+
+use minicbor::bytes::ByteVec;
+use minicbor::{Decode, Encode};
+
+use super::entry::{DirectoryTable, FileEntry};
+use super::failure::Failure;
+use super::limits::MESSAGE_BYTES_MAX;
+use super::receipt::{Durable, Origin, Proof, Stored};
+use crate::hash::{PieceHash, Root};
+
+/// What a sender says.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum FromSender {
+    /// First on the control stream: proof that the sender holds the token (see `connect::ticket`).
+    #[n(0)]
+    Hello {
+        /// Minor version of the protocol.
+        #[n(0)]
+        minor: u32,
+        /// BLAKE3 keyed hash of the TLS exporter, the key being the token.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        proof: [u8; 32],
+    },
+    /// What is to be done.
+    #[n(1)]
+    Begin(#[n(0)] Begin),
+    /// The sender is busy with its own disk.
+    #[n(2)]
+    Working,
+    /// All jobs are done.
+    #[n(3)]
+    End,
+    /// Offers a group of small files.
+    #[n(4)]
+    OfferGroup {
+        /// The directories of the files, and empty ones.
+        #[n(0)]
+        directories: DirectoryTable,
+        /// The files, each at most one chunk long.
+        #[n(1)]
+        files: Vec<GroupFile>,
+    },
+    /// The bytes of these files follow this message at once, in this order, each as long as was offered.
+    #[n(5)]
+    Pieces(#[n(0)] Vec<IndexedHash>),
+    /// The sender compared: these files may be renamed; those of the group that are not named are given up.
+    #[n(6)]
+    CommitGroup(#[n(0)] Vec<IndexedOrigin>),
+    /// Offers a file of two chunks or more.
+    #[n(7)]
+    OfferFile {
+        /// Number of the job, named by its chunk streams.
+        #[n(0)]
+        job: u64,
+        /// The directories on the way.
+        #[n(1)]
+        directories: DirectoryTable,
+        /// The file.
+        #[n(2)]
+        file: FileEntry,
+        /// Size of its chunks in bytes.
+        #[n(3)]
+        chunk_bytes: u32,
+    },
+    /// These chunks of the staging file are right.
+    #[n(8)]
+    Keep(#[n(0)] Run),
+    /// These chunks of the target are right: take them from there.
+    #[n(9)]
+    Copy(#[n(0)] Run),
+    /// Root of the source: the receiver may say whether its target equals it.
+    #[n(10)]
+    Claim(#[cbor(n(0), with = "minicbor::bytes")] [u8; 32]),
+    /// All that was read back is void. These chunks come again; then everything is to be flushed and read back again.
+    #[n(11)]
+    Redo {
+        /// Number of the round: one more than the last.
+        #[n(0)]
+        round: u32,
+        /// Numbers of the chunks that come again.
+        #[n(1)]
+        chunks: Vec<u64>,
+    },
+    /// The sender compared every chunk with its origin: the file may be renamed.
+    #[n(12)]
+    CommitFile {
+        /// Of the source.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        root: [u8; 32],
+        /// How the sender knows it.
+        #[n(1)]
+        origin: Origin,
+    },
+    /// The sender gives this file up; what is staged may stay.
+    #[n(13)]
+    GiveUp(#[n(0)] Failure),
+    /// Everything in these directories is committed: set their modes and times.
+    #[n(14)]
+    FinishDirectories(#[n(0)] DirectoryTable),
+}
+
+/// What a receiver says.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum FromReceiver {
+    /// The token is right.
+    #[n(0)]
+    Welcome {
+        /// Minor version of the protocol.
+        #[n(0)]
+        minor: u32,
+    },
+    /// The destination is ready.
+    #[n(1)]
+    Ready(#[n(0)] Ready),
+    /// The receiver is busy with its own disk.
+    #[n(2)]
+    Working,
+    /// Everything is closed; the transfer is over.
+    #[n(3)]
+    Ended,
+    /// The session, or this job, cannot go on.
+    #[n(4)]
+    Refused(#[n(0)] Failure),
+    /// What is to be done with each file of the group, in the order of the offer.
+    #[n(5)]
+    GroupAnswer(#[n(0)] Vec<GroupFileAnswer>),
+    /// After a sync: what was read back, what arrived wrong, what failed.
+    #[n(6)]
+    GroupStored {
+        /// Hash of every file as it was read back.
+        #[n(0)]
+        stored: Vec<IndexedHash>,
+        /// Files whose bytes did not hash to what was announced: send again.
+        #[n(1)]
+        bad: Vec<u32>,
+        /// Files that are given up.
+        #[n(2)]
+        failed: Vec<IndexedFailure>,
+    },
+    /// The committed files of the group and the signature of their receipt.
+    #[n(7)]
+    GroupReceipt {
+        /// What was proved of each.
+        #[n(0)]
+        files: Vec<IndexedProof>,
+        /// Files that could not be committed.
+        #[n(1)]
+        failed: Vec<IndexedFailure>,
+        /// Of the receipt.
+        #[n(2)]
+        signed: Signed,
+    },
+    /// Whether there is something to start from.
+    #[n(8)]
+    FileAnswer(#[n(0)] FileAnswer),
+    /// Hashes of what is there already, chunk by chunk from the first; all messages together cover the whole file.
+    #[n(9)]
+    Have(#[n(0)] Have),
+    /// This chunk did not hash to its chaining value when it arrived: send it again.
+    #[n(10)]
+    Bad(#[n(0)] u64),
+    /// Chunks as they were read back.
+    #[n(11)]
+    Stored {
+        /// The round they belong to.
+        #[n(0)]
+        round: u32,
+        /// Their chaining values.
+        #[n(1)]
+        chunks: Vec<IndexedHash>,
+    },
+    /// The target equals the claimed root, and was read back for it.
+    #[n(12)]
+    Equal,
+    /// The file is committed.
+    #[n(13)]
+    FileReceipt {
+        /// The receiver's words; the origin is the sender's own.
+        #[n(0)]
+        proof: Proof,
+        /// The signature.
+        #[n(1)]
+        signed: Signed,
+    },
+    /// The directories have their modes and times, but for these.
+    #[n(14)]
+    Finished(#[n(0)] Vec<IndexedFailure>),
+}
+
+/// What a sender asks for, once a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Begin {
+    /// Random number of the transfer.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub transfer: [u8; 16],
+    /// The destination as the person wrote it, where the same person started both sides; else empty.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub destination: Vec<u8>,
+    /// Whether there is exactly one source and it is a file: a destination that does not exist is then its new name.
+    #[n(2)]
+    pub single_file: bool,
+    /// How the stored copy is to be checked.
+    #[n(3)]
+    pub stored: Stored,
+    /// Never replace a target.
+    #[n(4)]
+    pub no_replace: bool,
+    /// Trust a target of the same length and time.
+    #[n(5)]
+    pub quick: bool,
+}
+
+/// The destination.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Ready {
+    /// Name that the single file gets, where the destination named the file and not a directory.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub file_name: Option<ByteVec>,
+    /// The receiving directory, where the sender may know it; else empty.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub directory: Vec<u8>,
+}
+
+/// A small file as it is offered.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct GroupFile {
+    /// Name, length, attributes.
+    #[n(0)]
+    pub entry: FileEntry,
+    /// Of the source, where it was read already.
+    #[n(1)]
+    pub root: Option<Hash32>,
+}
+
+/// What a receiver wants of a small file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum GroupFileAnswer {
+    /// Send it.
+    #[n(0)]
+    Send,
+    /// It is staged already: what was read back has this root, the offered one.
+    #[n(1)]
+    Staged(#[n(0)] Hash32),
+    /// The target is equal already: what was read back has this root, the offered one.
+    #[n(2)]
+    Present(#[n(0)] Hash32),
+    /// The target has the same length and time, and that is trusted.
+    #[n(3)]
+    Trusted,
+    /// No.
+    #[n(4)]
+    Refused(#[n(0)] Failure),
+}
+
+/// What a receiver says to the offer of a large file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum FileAnswer {
+    /// Nothing is there: send it.
+    #[n(0)]
+    Send,
+    /// Something is there: `Have` messages follow.
+    #[n(1)]
+    Basis {
+        /// Whether the target has the offered length, so that it may be equal.
+        #[n(0)]
+        target_may_equal: bool,
+    },
+    /// A target is there that may not be replaced: claim the root.
+    #[n(2)]
+    Claim,
+    /// The target has the same length and time, and that is trusted.
+    #[n(3)]
+    Trusted,
+}
+
+/// Hashes of `count` chunks from `first` on. Each list is empty or holds 32 bytes a chunk, all zero where there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Have {
+    /// Number of the first chunk.
+    #[n(0)]
+    pub first: u64,
+    /// Number of chunks.
+    #[n(1)]
+    pub count: u32,
+    /// Of the staging file.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub staged: Vec<u8>,
+    /// Of the target.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub target: Vec<u8>,
+}
+
+impl Have {
+    /// The hash at this place of the message in one of its lists.
+    #[must_use]
+    pub fn hash_at(list: &[u8], place: usize) -> Option<PieceHash> {
+        let bytes: [u8; 32] = list.get(place * 32..place * 32 + 32)?.try_into().ok()?;
+        (bytes != [0; 32]).then_some(PieceHash(bytes))
+    }
+}
+
+/// Chunks one after another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Run {
+    /// Number of the first.
+    #[n(0)]
+    pub first: u64,
+    /// How many.
+    #[n(1)]
+    pub count: u64,
+}
+
+/// 32 bytes of a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Hash32(#[cbor(n(0), with = "minicbor::bytes")] pub [u8; 32]);
+
+impl Hash32 {
+    /// The hash as that of a whole file.
+    #[must_use]
+    pub fn root(self) -> Root {
+        Root(self.0)
+    }
+}
+
+impl From<Root> for Hash32 {
+    fn from(root: Root) -> Self {
+        Self(root.0)
+    }
+}
+
+/// A hash of the piece with this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct IndexedHash {
+    /// Of the chunk in its file, or of the file in its group.
+    #[n(0)]
+    pub index: u64,
+    /// Chaining value or root.
+    #[n(1)]
+    pub hash: Hash32,
+}
+
+impl IndexedHash {
+    /// The pair as a message holds it.
+    #[must_use]
+    pub fn new(index: u64, hash: PieceHash) -> Self {
+        Self { index, hash: Hash32(hash.0) }
+    }
+
+    /// The hash.
+    #[must_use]
+    pub fn piece_hash(self) -> PieceHash {
+        PieceHash(self.hash.0)
+    }
+}
+
+/// The sender's word on the file of a group with this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct IndexedOrigin {
+    /// In the offer.
+    #[n(0)]
+    pub index: u32,
+    /// Of the source, as the origin says.
+    #[n(1)]
+    pub root: Hash32,
+    /// The word.
+    #[n(2)]
+    pub origin: Origin,
+}
+
+/// What was proved of the file of a group with this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct IndexedProof {
+    /// In the offer.
+    #[n(0)]
+    pub index: u32,
+    /// The receiver's word.
+    #[n(1)]
+    pub stored: Stored,
+    /// The receiver's word.
+    #[n(2)]
+    pub durable: Durable,
+}
+
+/// What went wrong with the file or directory with this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct IndexedFailure {
+    /// In the offer or table.
+    #[n(0)]
+    pub index: u32,
+    /// What.
+    #[n(1)]
+    pub failure: Failure,
+}
+
+/// What of a receipt only the receiver knows.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Signed {
+    /// Seconds since 1970.
+    #[n(0)]
+    pub time_seconds: u64,
+    /// The receiver's identity: Ed25519 public key.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub key: [u8; 32],
+    /// Ed25519 signature of the receipt's statement.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub signature: [u8; 64],
+}
+
+/// Bytes of the header that opens every chunk stream.
+pub const CHUNK_HEADER_BYTES: usize = 64;
+
+/// Opens a chunk stream; the chunk's bytes follow, then the stream ends. All integers little-endian:
+/// bytes 0..8 job, 8..16 chunk index, 16..20 length in bytes, 20..24 round, 24..32 zero, 32..64 chaining value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkHeader {
+    /// The file's job.
+    pub job: u64,
+    /// Number of the chunk.
+    pub index: u64,
+    /// Its length.
+    pub length_bytes: u32,
+    /// Round of the file's read-back that this chunk belongs to.
+    pub round: u32,
+    /// What the bytes must hash to.
+    pub hash: PieceHash,
+}
+
+impl ChunkHeader {
+    /// The bytes on the wire.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; CHUNK_HEADER_BYTES] {
+        let mut bytes = [0; CHUNK_HEADER_BYTES];
+        bytes[..8].copy_from_slice(&self.job.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.index.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.length_bytes.to_le_bytes());
+        bytes[20..24].copy_from_slice(&self.round.to_le_bytes());
+        bytes[32..].copy_from_slice(&self.hash.0);
+        bytes
+    }
+
+    /// Reads the bytes; nothing if the reserved ones are not zero.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; CHUNK_HEADER_BYTES]) -> Option<Self> {
+        let (job, rest) = bytes.split_first_chunk()?;
+        let (index, rest) = rest.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (round, rest) = rest.split_first_chunk()?;
+        let (reserved, rest) = rest.split_first_chunk::<8>()?;
+        let (hash, _) = rest.split_first_chunk()?;
+        (*reserved == [0; 8]).then_some(Self {
+            job: u64::from_le_bytes(*job),
+            index: u64::from_le_bytes(*index),
+            length_bytes: u32::from_le_bytes(*length),
+            round: u32::from_le_bytes(*round),
+            hash: PieceHash(*hash),
+        })
+    }
+}
+
+/// A message that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// Longer than `MESSAGE_BYTES_MAX`.
+    #[error("a message of {0} bytes is longer than allowed")]
+    TooLong(usize),
+    /// No CBOR of a message.
+    #[error("a message is malformed")]
+    Malformed(#[from] minicbor::decode::Error),
+    /// More bytes than the message has.
+    #[error("a message has {0} bytes too many")]
+    TrailingBytes(usize),
+}
+
+/// The message as it goes onto the wire: length and CBOR.
+///
+/// # Panics
+/// If it is longer than `MESSAGE_BYTES_MAX`: whoever builds a message keeps to the limits of its parts.
+#[must_use]
+pub fn to_wire<M: Encode<()>>(message: &M) -> Vec<u8> {
+    let mut bytes = vec![0; 4];
+    minicbor::encode(message, &mut bytes).expect("encoding into memory cannot fail");
+    let length = bytes.len() - 4;
+    assert!(length <= MESSAGE_BYTES_MAX, "a message of {length} bytes was built");
+    bytes[..4].copy_from_slice(&u32::try_from(length).expect("below the maximum").to_le_bytes());
+    bytes
+}
+
+/// Length of a message from its first four bytes, checked before anything is allocated for it.
+pub fn length_from_wire(prefix: [u8; 4]) -> Result<usize, MessageError> {
+    let length = u32::from_le_bytes(prefix) as usize;
+    if length > MESSAGE_BYTES_MAX {
+        return Err(MessageError::TooLong(length));
+    }
+    Ok(length)
+}
+
+/// The message that these bytes are; all of them must belong to it.
+pub fn from_wire<M: for<'b> Decode<'b, ()>>(bytes: &[u8]) -> Result<M, MessageError> {
+    let mut decoder = minicbor::Decoder::new(bytes);
+    let message = decoder.decode()?;
+    match bytes.len() - decoder.position() {
+        0 => Ok(message),
+        trailing => Err(MessageError::TrailingBytes(trailing)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        data_encoding::HEXLOWER.encode(bytes)
+    }
+
+    #[test]
+    fn golden_bytes_of_messages() {
+        let hello = FromSender::Hello { minor: 0, proof: [0xab; 32] };
+        assert_eq!(hex(&to_wire(&hello)), format!("26000000820082005820{}", "ab".repeat(32)));
+        assert_eq!(hex(&to_wire(&FromSender::Working)), "03000000820280");
+        assert_eq!(
+            hex(&to_wire(&FromSender::Keep(Run { first: 1, count: 300 }))),
+            "080000008208818201 19012c".replace(' ', "")
+        );
+        assert_eq!(hex(&to_wire(&FromReceiver::Refused(Failure::NoSpace))), "0400000082048104");
+        assert_eq!(hex(&to_wire(&FromReceiver::Bad(7))), "04000000820a8107");
+    }
+
+    #[test]
+    fn golden_bytes_of_a_chunk_header() {
+        let header = ChunkHeader { job: 1, index: 2, length_bytes: 3, round: 4, hash: PieceHash([5; 32]) };
+        let expected = format!("0100000000000000020000000000000003000000040000000000000000000000{}", "05".repeat(32));
+        assert_eq!(hex(&header.to_bytes()), expected);
+        assert_eq!(ChunkHeader::from_bytes(&header.to_bytes()), Some(header));
+    }
+
+    #[test]
+    fn a_chunk_header_with_reserved_bytes_set_is_refused() {
+        let mut bytes = [0; CHUNK_HEADER_BYTES];
+        bytes[24] = 1;
+        assert_eq!(ChunkHeader::from_bytes(&bytes), None);
+    }
+
+    #[test]
+    fn a_message_above_the_limit_is_refused_before_it_is_read() {
+        assert!(length_from_wire((MESSAGE_BYTES_MAX as u32).to_le_bytes()).is_ok());
+        for length in [MESSAGE_BYTES_MAX as u32 + 1, u32::MAX] {
+            assert!(matches!(length_from_wire(length.to_le_bytes()), Err(MessageError::TooLong(_))));
+        }
+    }
+
+    #[test]
+    fn malformed_messages_are_refused() {
+        let good = to_wire(&FromReceiver::Bad(7));
+        let body = &good[4..];
+        assert!(from_wire::<FromReceiver>(body).is_ok());
+        assert!(from_wire::<FromReceiver>(&body[..body.len() - 1]).is_err(), "cut short");
+        assert!(matches!(from_wire::<FromReceiver>(&[body, &[0]].concat()), Err(MessageError::TrailingBytes(1))));
+        assert!(from_wire::<FromReceiver>(&[0x82, 0x18, 99, 0x80]).is_err(), "unknown number");
+        assert!(from_wire::<FromReceiver>(&[0x82, 4, 0x81, 0x18, 250]).is_err(), "unknown failure");
+        assert!(from_wire::<FromReceiver>(&[]).is_err());
+        // A list that says it has 2^62 elements.
+        assert!(from_wire::<FromReceiver>(&[0x82, 5, 0x81, 0x9b, 0x40, 0, 0, 0, 0, 0, 0, 0]).is_err());
+    }
+
+    #[test]
+    fn hostile_names_do_not_decode() {
+        for name in [&b".."[..], b"a/b", b"", b"\0"] {
+            let mut bytes = Vec::new();
+            let mut encoder = minicbor::Encoder::new(&mut bytes);
+            encoder.bytes(name).expect("encoding into memory cannot fail");
+            assert!(minicbor::decode::<super::super::entry::Name>(&bytes).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_decoding_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(from_wire::<FromSender>(&bytes).is_err() || !bytes.is_empty());
+            prop_assert!(from_wire::<FromReceiver>(&bytes).is_err() || !bytes.is_empty());
+        }
+
+        #[test]
+        fn what_is_encoded_decodes_to_itself(first in any::<u64>(), count in any::<u64>(), hash in any::<[u8; 32]>()) {
+            for message in [
+                FromSender::Copy(Run { first, count }),
+                FromSender::Pieces(vec![IndexedHash { index: first, hash: Hash32(hash) }; 3]),
+                FromSender::Redo { round: 1, chunks: vec![first, count] },
+            ] {
+                prop_assert_eq!(from_wire::<FromSender>(&to_wire(&message)[4..]).expect("decodes"), message);
+            }
+        }
+    }
+}

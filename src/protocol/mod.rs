@@ -1,0 +1,112 @@
+//! Decides, never does: what the two halves say to each other and what follows from it.
+//!
+//! Events in, next action out. **No clock, file, socket, thread, tokio or quinn here.** Every limit of the program
+//! stands in [`limits`].
+
+pub mod entry;
+pub mod failure;
+pub mod message;
+pub mod receipt;
+pub mod receiving;
+pub mod sending;
+
+/// Every limit of the program: sizes, counts, waits and queues. What the other side says never raises one.
+pub mod limits {
+    use std::time::Duration;
+
+    /// Major version of the protocol: part of the TLS application protocol, of tickets and of the child's line.
+    pub const PROTOCOL_VERSION: u8 = 1;
+    /// Longest message on a control or job stream, in bytes; checked before anything is allocated.
+    pub const MESSAGE_BYTES_MAX: usize = 256 << 10;
+    /// Longest name of one component, in bytes.
+    pub const NAME_BYTES_MAX: usize = 255;
+    /// Longest path below the receiving directory, in bytes.
+    pub const PATH_BYTES_MAX: usize = 4096;
+    /// Deepest nesting of directories below the receiving directory.
+    pub const DEPTH_MAX: usize = 128;
+    /// Chunk size of files up to [`CHUNKS_MAX`] such chunks, and the most that a small file may hold, in bytes.
+    pub const CHUNK_BYTES_DEFAULT: u32 = 1 << 20;
+    /// Largest chunk size, in bytes.
+    pub const CHUNK_BYTES_MAX: u32 = 4 << 20;
+    /// Most chunks a file may have: bounds the memory of its hashes (the largest file has 4 TiB).
+    pub const CHUNKS_MAX: u64 = 1 << 20;
+    /// Most files in a group.
+    pub const GROUP_FILES_MAX: usize = 256;
+    /// Most bytes in a group: files are added until this is reached.
+    pub const GROUP_BYTES_MAX: u64 = 4 << 20;
+    /// Most bytes of names and directories in the offer of a group.
+    pub const GROUP_NAMES_BYTES_MAX: usize = 128 << 10;
+    /// Most directories in one message.
+    pub const DIRECTORIES_MAX: usize = 1024;
+    /// Groups under way at once.
+    pub const GROUPS_AT_ONCE: usize = 4;
+    /// Large files under way at once.
+    pub const FILES_AT_ONCE: usize = 3;
+    /// Jobs a receiver accepts at once: groups, files and the last pages of directories.
+    pub const JOBS_AT_ONCE_MAX: u32 = 16;
+    /// Chunk streams a receiver accepts at once.
+    pub const CHUNK_STREAMS_MAX: u32 = 16;
+    /// Memory for chunks under way on each side, in bytes.
+    pub const POOL_BYTES: usize = 24 << 20;
+    /// Chunks of one file that the sender reads ahead of its decisions about them.
+    pub const READ_AHEAD_CHUNKS: usize = 8;
+    /// Parcels in the queue between two stages.
+    pub const QUEUE_PARCELS: usize = 4;
+    /// Written bytes after which a file's data are flushed and read back while more arrives.
+    pub const SYNC_EVERY_BYTES: u64 = 64 << 20;
+    /// Hashes in one message.
+    pub const HASHES_PER_MESSAGE_MAX: usize = 512;
+    /// Times one piece is sent again before its file fails.
+    pub const RESENDS_MAX: u32 = 5;
+    /// Whole read-backs of a file after a confirmed mismatch before it fails.
+    pub const ROUNDS_MAX: u32 = 2;
+    /// From the first packet to the accepted greeting.
+    pub const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
+    /// A side that is busy says so this often.
+    pub const WORKING_EVERY: Duration = Duration::from_secs(5);
+    /// Without a message, or [`PROGRESS_BYTES_MIN`] of data, for this long the other side is dropped.
+    pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+    /// Bytes that count as progress within [`STALL_TIMEOUT`].
+    pub const PROGRESS_BYTES_MIN: u64 = 64 << 10;
+    /// Times in a row that a side may say it is busy, and nothing else: then it is dropped (10 minutes).
+    pub const WORKING_IN_A_ROW_MAX: u32 = 120;
+    /// How long a staging file held by another process is waited for: a killed run needs a moment to let go.
+    pub const LOCK_WAIT: Duration = Duration::from_secs(5);
+    /// First and longest pause between two attempts to connect again.
+    pub const BACKOFF_FIRST: Duration = Duration::from_millis(200);
+    /// See [`BACKOFF_FIRST`].
+    pub const BACKOFF_MAX: Duration = Duration::from_secs(5);
+    /// Connections that a listening receiver holds at once before their greeting.
+    pub const GREETINGS_AT_ONCE: usize = 16;
+    /// Addresses in a ticket.
+    pub const TICKET_ADDRESSES_MAX: usize = 8;
+    /// How long a further address of a receiver waits for the one before it to answer (RFC 8305, section 8).
+    pub const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+    /// How long a side that leaves waits until its last packets are out.
+    pub const CLOSE_WAIT: Duration = Duration::from_secs(1);
+    /// How long a child process may take to end once its standard input is closed.
+    pub const CHILD_END_WAIT: Duration = Duration::from_secs(5);
+    /// Longest line between a sender and the receiver it starts, in bytes.
+    pub const CHILD_LINE_BYTES_MAX: usize = 1 << 10;
+    /// A silent connection shows that it lives this often.
+    pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5);
+    /// Without any packet for this long a connection is lost.
+    pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+    /// Bytes of one stream that may arrive unread: few enough that losses leave no 1024 gaps in it, which QUIC ends.
+    pub const STREAM_WINDOW_BYTES: u32 = 2 << 20;
+    /// Bytes that may arrive unread on a whole connection before its greeting.
+    pub const RECEIVE_WINDOW_GREETING_BYTES: u32 = 256 << 10;
+    /// Bytes that may arrive unread on a whole connection.
+    pub const RECEIVE_WINDOW_BYTES: u32 = 24 << 20;
+    /// Bytes sent on a connection and not yet acknowledged.
+    pub const SEND_WINDOW_BYTES: u64 = 16 << 20;
+    /// First packets of strangers that wait to be looked at.
+    pub const INCOMING_MAX: usize = 1024;
+    /// Bytes kept of one such stranger.
+    pub const INCOMING_BUFFER_BYTES: u64 = 64 << 10;
+    /// Bytes kept of all of them.
+    pub const INCOMING_BUFFERS_BYTES: u64 = 16 << 20;
+}
+
+#[cfg(test)]
+mod tests;
