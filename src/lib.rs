@@ -18,3 +18,4 @@
 pub mod chunk;
 pub mod hash;
 pub mod protocol;
+pub mod seams;

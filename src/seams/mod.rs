@@ -1,0 +1,35 @@
+//! The only doors to the outside: disk, buffers, packets.
+//!
+//! Everything a fault could strike passes through one of them, so a faulty twin can take the place of any. **There is
+//! no fault hook in the program itself**: a twin enters here, from outside, by another [`Environment`].
+
+pub mod buffer;
+pub mod disk;
+pub mod os_disk;
+pub mod packet;
+
+use std::sync::Arc;
+
+use buffer::{Buffers, PlainBuffers};
+use disk::Disk;
+use os_disk::OsDisk;
+use packet::{Packets, UdpPackets};
+
+/// The three doors one half of a transfer runs over.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Files and directories.
+    pub disk: Arc<dyn Disk>,
+    /// Queues between stages.
+    pub buffers: Arc<dyn Buffers>,
+    /// UDP sockets.
+    pub packets: Arc<dyn Packets>,
+}
+
+impl Environment {
+    /// The real outside: the operating system's files, plain queues, UDP.
+    #[must_use]
+    pub fn real() -> Self {
+        Self { disk: Arc::new(OsDisk), buffers: Arc::new(PlainBuffers), packets: Arc::new(UdpPackets) }
+    }
+}

@@ -1,0 +1,38 @@
+//! The packet door: the UDP socket that quinn drives.
+//!
+//! Called once an endpoint; from there on quinn uses the socket directly. **Nothing here looks into a packet.**
+
+use std::fmt::Debug;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+/// Kernel buffer asked for in each direction, in bytes; the kernel may give less (net.core.rmem_max, wmem_max).
+const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+
+/// Makes UDP sockets.
+pub trait Packets: Send + Sync + Debug {
+    /// A socket bound to the address; port 0 lets the system choose. Must be called within a tokio runtime.
+    fn socket(&self, address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>>;
+}
+
+/// Sockets of the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UdpPackets;
+
+impl Packets for UdpPackets {
+    fn socket(&self, address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        // Less than asked for is no error: the transfer is only slower.
+        socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
+        socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
+        socket.bind(&SockAddr::from(address))?;
+        TokioRuntime.wrap_udp_socket(socket.into())
+    }
+}
