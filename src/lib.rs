@@ -19,3 +19,4 @@ pub mod chunk;
 pub mod hash;
 pub mod protocol;
 pub mod seams;
+pub mod wire;

@@ -1,0 +1,216 @@
+//! An established connection: both sides have proved to hold their keys, and nothing more.
+//!
+//! Job streams go before chunk streams, so that a word about a chunk does not wait behind megabytes of others.
+//! **Admission by token happens above.**
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quinn::{Endpoint, VarInt};
+use rustls::pki_types::CertificateDer;
+use tokio::time::{sleep, timeout};
+
+use super::WireError;
+use super::identity::PublicKey;
+use super::stream::{ChunkStream, Incoming, Outgoing};
+use super::transport::{Path, RECEIVE_WINDOW};
+use crate::protocol::limits::CLOSE_WAIT;
+use crate::protocol::message::ChunkHeader;
+
+/// Label of the secret that only the two ends of one connection know (RFC 8446, section 7.5).
+const EXPORTER_LABEL: &[u8] = b"EXPORTER-careful-1";
+/// Job streams are served before chunk streams, which have 0.
+const JOB_PRIORITY: i32 = 1;
+/// How often it is looked whether the last packet has left.
+const LEAVE_POLL: Duration = Duration::from_millis(1);
+
+/// One connection; clones are the same one. It ends when [`Self::close`] is called or the last clone and stream is
+/// dropped.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub(super) quic: quinn::Connection,
+    /// Where this side made the connection, its socket.
+    endpoint: Option<Endpoint>,
+    peer: PublicKey,
+}
+
+impl Connection {
+    /// Fails if the peer gave no key, which the verifier does not let happen.
+    pub(super) fn new(quic: quinn::Connection, endpoint: Option<Endpoint>) -> Result<Self, WireError> {
+        let identity = quic.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
+        let peer = identity.and_then(|chain| PublicKey::from_spki(chain.first()?));
+        let peer = peer.ok_or_else(|| WireError::Crypto("the other side has no key".to_owned()))?;
+        Ok(Self { quic, endpoint, peer })
+    }
+
+    /// The other side's key; it proved to hold the secret half.
+    #[must_use]
+    pub fn peer_key(&self) -> PublicKey {
+        self.peer
+    }
+
+    /// 32 bytes that only the two ends of this one connection know: what a token's proof is bound to.
+    pub fn exporter(&self) -> Result<[u8; 32], WireError> {
+        let mut secret = [0; 32];
+        match self.quic.export_keying_material(&mut secret, EXPORTER_LABEL, b"") {
+            Ok(()) => Ok(secret),
+            Err(error) => Err(WireError::Crypto(format!("no exporter: {error:?}"))),
+        }
+    }
+
+    /// Opens a job, waiting until the other side allows one more. It learns of the job with the first message.
+    pub async fn open_job(&self) -> Result<(Outgoing, Incoming), WireError> {
+        let (send, receive) = self.quic.open_bi().await?;
+        Self::job(send, receive)
+    }
+
+    /// The next job that the other side opens. The future may be dropped at any time.
+    pub async fn accept_job(&self) -> Result<(Outgoing, Incoming), WireError> {
+        let (send, receive) = self.quic.accept_bi().await?;
+        Self::job(send, receive)
+    }
+
+    fn job(send: quinn::SendStream, receive: quinn::RecvStream) -> Result<(Outgoing, Incoming), WireError> {
+        // It fails only on a stream that is over already, which its first use tells.
+        send.set_priority(JOB_PRIORITY).ok();
+        Ok((Outgoing::new(send), Incoming::new(receive)))
+    }
+
+    /// Sends one chunk on a stream of its own; `body` is exactly what the header announces. Done means handed over to
+    /// QUIC, not arrived. If it fails, or the future is dropped, the other side sees the stream reset.
+    ///
+    /// # Panics
+    /// If the length of `body` is another than the header's.
+    pub async fn send_chunk(&self, header: ChunkHeader, body: Bytes) -> Result<(), WireError> {
+        assert_eq!(body.len() as u64, u64::from(header.length_bytes), "a chunk is as long as its header says");
+        let mut stream = Outgoing::new(self.quic.open_uni().await?);
+        stream.send_bytes(Bytes::copy_from_slice(&header.to_bytes())).await?;
+        stream.send_bytes(body).await?;
+        stream.finish();
+        Ok(())
+    }
+
+    /// The next chunk stream that the other side opens. The future may be dropped at any time.
+    pub async fn accept_chunk(&self) -> Result<ChunkStream, WireError> {
+        Ok(ChunkStream::new(self.quic.accept_uni().await?))
+    }
+
+    /// From now on the other side may have this many job and chunk streams open at once.
+    pub fn allow_streams(&self, jobs: u32, chunks: u32) {
+        self.quic.set_max_concurrent_bi_streams(VarInt::from_u32(jobs));
+        self.quic.set_max_concurrent_uni_streams(VarInt::from_u32(chunks));
+    }
+
+    /// From now on the other side may send as much ahead as one that is trusted.
+    pub fn raise_windows(&self) {
+        self.quic.set_receive_window(RECEIVE_WINDOW);
+    }
+
+    /// Ends the connection at once: what was not yet sent, or not yet read, is lost.
+    pub fn close(&self, reason: CloseReason) {
+        self.quic.close(reason.code(), b"");
+    }
+
+    /// Waits until the connection is over and tells why; [`WireError::ClosedByPeer`] with [`CloseReason::Done`] is the
+    /// good end of a transfer.
+    pub async fn closed(&self) -> WireError {
+        self.quic.closed().await.into()
+    }
+
+    /// Ends the connection with [`CloseReason::Done`], unless it is over already. Where this side made it, waits until
+    /// the other side can have learned of it, at most `CLOSE_WAIT`; else [`super::endpoint::Listener::close`] does.
+    pub async fn finish(self) {
+        if self.quic.close_reason().is_some() {
+            return;
+        }
+        let sent = self.quic.stats().udp_tx.datagrams;
+        self.close(CloseReason::Done);
+        match &self.endpoint {
+            // Within one host the last packet need not be kept for sending it again: it only has to leave, and that
+            // saves three timeouts, some 80 ms.
+            Some(_) if Path::to(self.quic.remote_address()) == Path::Loopback => {
+                let leaves = async {
+                    sleep(LEAVE_POLL).await;
+                    while self.quic.stats().udp_tx.datagrams == sent {
+                        sleep(LEAVE_POLL).await;
+                    }
+                };
+                if timeout(CLOSE_WAIT, leaves).await.is_err() {
+                    tracing::debug!("left without a word");
+                }
+            }
+            Some(endpoint) => wait_idle(endpoint).await,
+            None => {}
+        }
+    }
+
+    /// Bytes of UDP payload received on this connection so far.
+    #[must_use]
+    pub fn received_bytes(&self) -> u64 {
+        self.quic.stats().udp_rx.bytes
+    }
+
+    /// Bytes of UDP payload sent on this connection so far.
+    #[must_use]
+    pub fn sent_bytes(&self) -> u64 {
+        self.quic.stats().udp_tx.bytes
+    }
+
+    /// Round trip time as it is estimated now.
+    #[must_use]
+    pub fn rtt(&self) -> Duration {
+        self.quic.rtt()
+    }
+}
+
+/// Waits until the endpoint's closed connections are gone, at most `CLOSE_WAIT`.
+pub(super) async fn wait_idle(endpoint: &Endpoint) {
+    if timeout(CLOSE_WAIT, endpoint.wait_idle()).await.is_err() {
+        tracing::debug!("left without an idle endpoint");
+    }
+}
+
+/// Why a side closes a connection; its code on the wire. 0 is no reason: quinn sends it for a connection that was
+/// dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum CloseReason {
+    /// The transfer is over.
+    Done = 1,
+    /// This side was told to stop.
+    GoingAway = 2,
+    /// The token was wrong, or expired, or another key was admitted.
+    NotAdmitted = 3,
+    /// The other side broke the protocol.
+    Protocol = 4,
+    /// The other side made no progress.
+    Stalled = 5,
+    /// A newer connection of the same sender took over.
+    Replaced = 6,
+}
+
+impl CloseReason {
+    fn code(self) -> VarInt {
+        VarInt::from_u32(self as u32)
+    }
+
+    pub(super) fn from_code(code: VarInt) -> Option<Self> {
+        [Self::Done, Self::GoingAway, Self::NotAdmitted, Self::Protocol, Self::Stalled, Self::Replaced]
+            .into_iter()
+            .find(|reason| reason.code() == code)
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "the transfer is over",
+            Self::GoingAway => "it was told to stop",
+            Self::NotAdmitted => "this side is not admitted",
+            Self::Protocol => "it sees the protocol broken",
+            Self::Stalled => "it saw no progress",
+            Self::Replaced => "a newer connection took over",
+        })
+    }
+}

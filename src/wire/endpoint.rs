@@ -1,0 +1,238 @@
+//! The two ends: a listener that greets strangers, and a connector that tries a receiver's addresses.
+//!
+//! Until its key is proved a stranger costs little memory and a bounded time, and none keeps another waiting.
+//! **Who is admitted beyond the key is decided above.**
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use quinn::{Endpoint, Incoming, ServerConfig, TokioRuntime};
+use rustls::sign::CertifiedKey;
+use tokio::sync::Mutex;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::connection::wait_idle;
+pub use super::connection::{CloseReason, Connection};
+use super::identity::{KeyPair, PublicKey};
+use super::transport::{Path, certified_key, client_config, endpoint_config, provider, server_configs};
+use super::verifier::KeyVerifier;
+use super::{WhoseKey, WireError};
+use crate::protocol::limits::{GREETING_TIMEOUT, GREETINGS_AT_ONCE, NEXT_ADDRESS_AFTER};
+use crate::seams::packet::Packets;
+
+/// A name for TLS, which wants one; nothing looks it up or compares it.
+const NO_NAME: &str = "peer.invalid";
+
+/// Whose handshake may succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// The owner of this key.
+    Key(PublicKey),
+    /// Whoever proves to hold the key it shows; the token decides afterwards.
+    AnyKey,
+}
+
+/// A socket that waits for connections.
+#[derive(Debug)]
+pub struct Listener {
+    endpoint: Endpoint,
+    verifier: Arc<KeyVerifier>,
+    loopback: Arc<ServerConfig>,
+    network: Arc<ServerConfig>,
+    greetings: Mutex<JoinSet<Result<Connection, WireError>>>,
+}
+
+impl Listener {
+    /// Listens at this address; port 0 lets the system choose. Must be called within a tokio runtime.
+    pub fn bind(
+        packets: &dyn Packets,
+        address: SocketAddr,
+        key: &KeyPair,
+        admitted: Admitted,
+    ) -> Result<Self, WireError> {
+        Self::bind_as(packets, address, certified_key(key)?, admitted)
+    }
+
+    pub(super) fn bind_as(
+        packets: &dyn Packets,
+        address: SocketAddr,
+        key: Arc<CertifiedKey>,
+        admitted: Admitted,
+    ) -> Result<Self, WireError> {
+        let verifier = Arc::new(KeyVerifier::new(admitted, provider().signature_verification_algorithms));
+        let [loopback, network] = server_configs(key, Arc::clone(&verifier))?;
+        let endpoint = endpoint(packets, address, Some(network.clone()))?;
+        Ok(Self {
+            endpoint,
+            verifier,
+            loopback: Arc::new(loopback),
+            network: Arc::new(network),
+            greetings: Mutex::new(JoinSet::new()),
+        })
+    }
+
+    /// Where the socket is bound.
+    pub fn local_address(&self) -> Result<SocketAddr, WireError> {
+        self.endpoint.local_addr().map_err(WireError::Socket)
+    }
+
+    /// From now on only the owner of this key gets through its handshake. Connections already given out stay.
+    pub fn admit_only(&self, key: PublicKey) {
+        self.verifier.admit_only(key);
+    }
+
+    /// The next connection whose handshake is done; nothing once the listener is closed. The future may be dropped at
+    /// any time, but handshakes begin only while somebody waits here. Up to `GREETINGS_AT_ONCE` run at once, each at
+    /// most `GREETING_TIMEOUT`; the next wait for their turn. Those that fail are only logged.
+    pub async fn accept(&self) -> Option<Connection> {
+        let mut greetings = self.greetings.lock().await;
+        loop {
+            tokio::select! {
+                Some(outcome) = greetings.join_next() => match flat(outcome) {
+                    // The key may have been excluded while its handshake ran.
+                    Ok(connection) if self.verifier.admits(connection.peer_key()) => return Some(connection),
+                    Ok(connection) => connection.close(CloseReason::NotAdmitted),
+                    Err(error) => tracing::debug!(?error, "a handshake failed"),
+                },
+                incoming = self.endpoint.accept(), if greetings.len() < GREETINGS_AT_ONCE => {
+                    self.greet(incoming?, &mut greetings);
+                }
+            }
+        }
+    }
+
+    /// Every `Incoming` is answered in one way: dropped it would stay in quinn's memory.
+    fn greet(&self, incoming: Incoming, greetings: &mut JoinSet<Result<Connection, WireError>>) {
+        if !incoming.remote_address_validated() && greetings.len() >= GREETINGS_AT_ONCE / 2 {
+            // Under load a stranger has to show that its address is its own.
+            if let Err(error) = incoming.retry() {
+                error.into_incoming().refuse();
+            }
+            return;
+        }
+        let config = match Path::to(incoming.remote_address()) {
+            Path::Loopback => &self.loopback,
+            Path::Network => &self.network,
+        };
+        match incoming.accept_with(Arc::clone(config)) {
+            Ok(connecting) => {
+                greetings.spawn(async move {
+                    let quic =
+                        timeout(GREETING_TIMEOUT, connecting).await.map_err(|_elapsed| WireError::NoAnswer)??;
+                    Connection::new(quic, None)
+                });
+            }
+            Err(error) => tracing::debug!(?error, "a handshake could not begin"),
+        }
+    }
+
+    /// Closes every connection that is still open and the socket; waits at most `CLOSE_WAIT` for the last packets. Not
+    /// needed where the other side ended every connection: dropping the listener is then enough, and some 80 ms faster.
+    pub async fn close(&self) {
+        self.endpoint.close((CloseReason::GoingAway as u32).into(), b"");
+        wait_idle(&self.endpoint).await;
+    }
+}
+
+/// Connects to the owner of the key `receiver` at the first of its addresses that leads there; a further address is
+/// tried when the one before failed or took too long. All together take at most `GREETING_TIMEOUT`.
+///
+/// Whether the receiver admits **this** side's key is not yet known: it shows in the first answer on a stream.
+pub async fn connect(
+    packets: &dyn Packets,
+    addresses: &[SocketAddr],
+    key: &KeyPair,
+    receiver: &PublicKey,
+) -> Result<Connection, WireError> {
+    connect_as(packets, addresses, certified_key(key)?, receiver).await
+}
+
+pub(super) async fn connect_as(
+    packets: &dyn Packets,
+    addresses: &[SocketAddr],
+    key: Arc<CertifiedKey>,
+    receiver: &PublicKey,
+) -> Result<Connection, WireError> {
+    let deadline = Instant::now() + GREETING_TIMEOUT;
+    let mut addresses = addresses.iter();
+    let mut attempts = JoinSet::new();
+    let mut failed = WireError::NoAnswer;
+    loop {
+        if let Some(address) = addresses.next() {
+            let attempt = Attempt::new(packets, *address, Arc::clone(&key), *receiver);
+            attempts.spawn(async move { attempt?.finish().await });
+        }
+        // The attempts that lose are dropped with their set, which ends them.
+        let outcome = tokio::select! {
+            outcome = timeout_at(deadline, attempts.join_next()) => outcome,
+            () = sleep(NEXT_ADDRESS_AFTER), if addresses.len() > 0 => continue,
+        };
+        match outcome.map(|outcome| outcome.map(flat)) {
+            Ok(Some(Ok(connection))) => return Ok(connection),
+            Ok(Some(Err(error))) => failed = more_telling(failed, error),
+            Ok(None) if addresses.len() == 0 => return Err(failed),
+            Ok(None) => {}
+            Err(_elapsed) => return Err(failed),
+        }
+    }
+}
+
+/// A handshake under way with its own socket.
+struct Attempt {
+    endpoint: Endpoint,
+    connecting: quinn::Connecting,
+}
+
+impl Attempt {
+    fn new(
+        packets: &dyn Packets,
+        address: SocketAddr,
+        key: Arc<CertifiedKey>,
+        receiver: PublicKey,
+    ) -> Result<Self, WireError> {
+        let verifier = KeyVerifier::new(Admitted::Key(receiver), provider().signature_verification_algorithms);
+        let config = client_config(key, Arc::new(verifier), Path::to(address))?;
+        let endpoint = endpoint(packets, own_address(address), None)?;
+        let connecting = endpoint.connect_with(config, address, NO_NAME)?;
+        Ok(Self { endpoint, connecting })
+    }
+
+    async fn finish(self) -> Result<Connection, WireError> {
+        Connection::new(self.connecting.await?, Some(self.endpoint))
+    }
+}
+
+fn endpoint(packets: &dyn Packets, address: SocketAddr, server: Option<ServerConfig>) -> Result<Endpoint, WireError> {
+    let socket = packets.socket(address).map_err(WireError::Socket)?;
+    Endpoint::new_with_abstract_socket(endpoint_config()?, server, socket, Arc::new(TokioRuntime))
+        .map_err(WireError::Socket)
+}
+
+/// Where the socket that talks to this peer is bound: never wider than needed.
+fn own_address(peer: SocketAddr) -> SocketAddr {
+    let address: IpAddr = match (peer.ip(), peer.ip().is_loopback()) {
+        (IpAddr::V4(_), true) => Ipv4Addr::LOCALHOST.into(),
+        (IpAddr::V4(_), false) => Ipv4Addr::UNSPECIFIED.into(),
+        (IpAddr::V6(_), true) => Ipv6Addr::LOCALHOST.into(),
+        (IpAddr::V6(_), false) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    SocketAddr::new(address, 0)
+}
+
+/// Of the failures of several addresses the one that helps most: who answered and refused says more than who did not.
+fn more_telling(one: WireError, other: WireError) -> WireError {
+    let weight = |error: &WireError| match error {
+        WireError::VersionMismatch => 4,
+        WireError::Refused { whose: WhoseKey::Ours } => 3,
+        WireError::Refused { whose: WhoseKey::Theirs } => 2,
+        WireError::NoAnswer => 0,
+        _ => 1,
+    };
+    if weight(&other) >= weight(&one) { other } else { one }
+}
+
+/// A task that panicked is one attempt that failed.
+fn flat(outcome: Result<Result<Connection, WireError>, JoinError>) -> Result<Connection, WireError> {
+    outcome.unwrap_or_else(|error| Err(WireError::Crypto(error.to_string())))
+}
