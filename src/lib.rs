@@ -17,6 +17,7 @@
 //! other. [`cli`] speaks with the person.
 pub mod chunk;
 pub mod hash;
+pub mod connect;
 pub mod protocol;
 pub mod seams;
 pub mod wire;
