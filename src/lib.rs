@@ -16,8 +16,12 @@
 //! [`wire`] is QUIC, [`connect`] how two ends meet, [`send`] and [`receive`] the two halves, which do not know each
 //! other. [`cli`] speaks with the person.
 pub mod chunk;
-pub mod hash;
 pub mod connect;
+pub mod hash;
+pub mod jobs;
 pub mod protocol;
+pub mod reading;
+pub mod receive;
 pub mod seams;
 pub mod wire;
+pub mod workers;

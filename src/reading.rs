@@ -1,0 +1,39 @@
+//! Reading one piece of a file into aligned memory: what source, second read and read-back have in common.
+
+use std::io;
+use std::ops::Range;
+
+use crate::hash::{PieceHash, Position};
+use crate::seams::buffer::{ALIGNMENT_BYTES, PieceBuffer};
+use crate::seams::disk::DiskFile;
+
+/// Reads the range into the memory, whole blocks at a time, and sets the memory's length to what was there of it.
+pub fn read_range(file: &dyn DiskFile, range: Range<u64>, memory: &mut PieceBuffer) -> io::Result<()> {
+    let wanted = usize::try_from(range.end - range.start).expect("pieces fit into memory");
+    let blocks = &mut memory.whole_blocks_mut()[..wanted.next_multiple_of(ALIGNMENT_BYTES)];
+    let mut filled = 0;
+    while filled < wanted {
+        match file.read_at(&mut blocks[filled..], range.start + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    memory.set_length(filled.min(wanted));
+    Ok(())
+}
+
+/// Reads the range and hashes it; a file that ends within it is `UnexpectedEof`.
+pub fn hash_range(
+    file: &dyn DiskFile,
+    range: Range<u64>,
+    position: Position,
+    memory: &mut PieceBuffer,
+) -> io::Result<PieceHash> {
+    read_range(file, range.clone(), memory)?;
+    if memory.len() as u64 != range.end - range.start {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(PieceHash::of(position, memory))
+}

@@ -1,0 +1,136 @@
+//! The basis: what is there already, in a staging file of an earlier run and in the target, read back and hashed.
+//!
+//! There is no journal to believe: a chunk counts by its hash alone. Reading it is the read-back done early.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::failure_of;
+use super::file::FileJob;
+use super::staging::sync_failed;
+use crate::hash::{PieceHash, Position};
+use crate::protocol::failure::Failure;
+use crate::protocol::message::Have;
+use crate::reading::hash_range;
+use crate::seams::buffer::PieceBuffer;
+use crate::seams::disk::{DiskFile, Reading};
+use crate::workers;
+
+/// Chunks told of in one message.
+const CHUNKS_PER_MESSAGE: u64 = 16;
+
+/// The reading of a basis under way.
+#[derive(Debug)]
+pub(super) struct Basis {
+    messages: mpsc::Receiver<Result<Have, Failure>>,
+}
+
+impl Basis {
+    /// Opens what is there and starts to read it, first chunk first.
+    pub(super) async fn start(job: Arc<FileJob>) -> Result<Self, Failure> {
+        let (sender, messages) = mpsc::channel(4);
+        let sources = {
+            let job = Arc::clone(&job);
+            workers::run(move || Sources::open(&job)).await?
+        };
+        tokio::task::spawn_blocking(move || {
+            let mut memory = memory_for(&job);
+            let count = job.geometry.count();
+            let mut first = 0;
+            while first < count {
+                let until = (first + CHUNKS_PER_MESSAGE).min(count);
+                let have = sources.read(&job, first..until, &mut memory);
+                let failed = have.is_err();
+                if sender.blocking_send(have).is_err() || failed {
+                    return;
+                }
+                first = until;
+            }
+        });
+        Ok(Self { messages })
+    }
+
+    /// The next message; nothing after the last.
+    pub(super) async fn next(&mut self) -> Option<Result<Have, Failure>> {
+        self.messages.recv().await
+    }
+}
+
+/// Hashes of all chunks of the target, which has the offered length.
+pub(super) fn hash_target(job: &FileJob) -> Result<Vec<PieceHash>, Failure> {
+    let target = job.open_target(Reading::PastCache)?;
+    let length = target.metadata().map_err(|error| failure_of("look at a target", &error))?.length_bytes;
+    if length != job.geometry.length_bytes() {
+        return Err(Failure::TargetExists);
+    }
+    job.shared().from_device &= target.reads_device();
+    let mut memory = memory_for(job);
+    (0..job.geometry.count()).map(|index| hash_chunk(job, target.as_ref(), index, &mut memory)).collect()
+}
+
+fn memory_for(job: &FileJob) -> PieceBuffer {
+    PieceBuffer::unpooled(job.geometry.chunk_size().bytes() as usize)
+}
+
+fn hash_chunk(job: &FileJob, file: &dyn DiskFile, index: u64, memory: &mut PieceBuffer) -> Result<PieceHash, Failure> {
+    let range = job.range(index)?;
+    let position = Position::Chunk { offset_bytes: range.start };
+    hash_range(file, range, position, memory).map_err(|error| failure_of("read what is there", &error))
+}
+
+#[derive(Debug)]
+struct Sources {
+    staged: Option<Arc<dyn DiskFile>>,
+    target: Option<(Arc<dyn DiskFile>, u64)>,
+}
+
+impl Sources {
+    /// Takes over the staging file of an earlier run. It is flushed first: an error still pending shows here.
+    fn open(job: &FileJob) -> Result<Self, Failure> {
+        let target = if job.has_target() {
+            let target = job.open_target(Reading::PastCache)?;
+            let length = target.metadata().map_err(|error| failure_of("look at a target", &error))?.length_bytes;
+            Some((target, length))
+        } else {
+            None
+        };
+        let staged = if job.has_staging() {
+            job.staging_file()?.sync_all().map_err(|error| sync_failed(&error))?;
+            Some(job.reader()?)
+        } else {
+            None
+        };
+        for file in staged.iter().chain(target.iter().map(|(target, _)| target)) {
+            job.shared().from_device &= file.reads_device();
+        }
+        Ok(Self { staged, target })
+    }
+
+    fn read(&self, job: &FileJob, chunks: std::ops::Range<u64>, memory: &mut PieceBuffer) -> Result<Have, Failure> {
+        let mut have = Have {
+            first: chunks.start,
+            count: u32::try_from(chunks.end - chunks.start).expect("messages are short"),
+            staged: Vec::new(),
+            target: Vec::new(),
+        };
+        for index in chunks {
+            let range = job.range(index)?;
+            if let Some(staged) = &self.staged {
+                // Where nothing was ever written there is nothing to read; a mistake here only sends a chunk again.
+                let data = staged.next_data(range.start).map_err(|error| failure_of("look for data", &error))?;
+                let is_hole = data.is_none_or(|data| data.start >= range.end);
+                let hash = if is_hole { None } else { Some(hash_chunk(job, staged.as_ref(), index, memory)?) };
+                have.staged.extend_from_slice(&hash.map_or([0; 32], |hash| hash.0));
+                job.shared().staged.push(hash);
+            }
+            if let Some((target, length)) = &self.target {
+                let hash =
+                    if range.end > *length { None } else { Some(hash_chunk(job, target.as_ref(), index, memory)?) };
+                have.target.extend_from_slice(&hash.map_or([0; 32], |hash| hash.0));
+                job.shared().target.push(hash);
+            }
+        }
+        Ok(have)
+    }
+}

@@ -1,0 +1,155 @@
+//! The commit: rename, flush the directory, look again. Only then is a file [`Committed`].
+//!
+//! A `ReadBack` is renamed when the sender's root and the receiver's own agree; over the target that was seen at the
+//! offer, or onto none. An error after the rename is no receipt, not a lesser one.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use super::directories::Held;
+use super::failure_of;
+use super::staging::{ReadBack, Target, modified, sync_failed};
+use crate::hash::Root;
+use crate::protocol::entry::Attributes;
+use crate::protocol::failure::Failure;
+use crate::protocol::receipt::{Durable, Stored};
+use crate::seams::disk::{DiskFile, Kind, Metadata};
+
+/// A file under its final name, the name not yet flushed.
+#[derive(Debug)]
+pub(super) struct Renamed {
+    target: Target,
+    file: Metadata,
+    committed: Committed,
+}
+
+/// A file under its final name, content and name flushed and looked at once more. A receipt is made of nothing else.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Committed {
+    length_bytes: u64,
+    root: Root,
+    stored: Stored,
+    durable: Durable,
+}
+
+impl Committed {
+    /// In bytes.
+    pub(super) fn length_bytes(self) -> u64 {
+        self.length_bytes
+    }
+
+    /// Of the stored copy.
+    pub(super) fn root(self) -> Root {
+        self.root
+    }
+
+    /// How it was read back.
+    pub(super) fn stored(self) -> Stored {
+        self.stored
+    }
+
+    /// Whether it survives a power cut.
+    pub(super) fn durable(self) -> Durable {
+        self.durable
+    }
+}
+
+impl ReadBack {
+    /// Renames to the final name, if the sender authorised exactly this root.
+    pub(super) fn rename(self, authorised: Root) -> Result<Renamed, Failure> {
+        if self.root != authorised {
+            return Err(Failure::StoredMismatch);
+        }
+        let file = self.staging.file().metadata().map_err(|error| failure_of("look at a staging file", &error))?;
+        if file.length_bytes != self.length_bytes || file.links != 1 {
+            return Err(Failure::StagingUnusable);
+        }
+        let target = self.staging.target();
+        let directory = &target.place.directory;
+        match (target.seen, directory.metadata_of(target.name.as_os_str())) {
+            (None, Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            (Some(seen), Ok(now)) if now.kind == Kind::File && now.unchanged(&seen) => {}
+            (_, Err(error)) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failure_of("look at a target", &error));
+            }
+            _ => return Err(Failure::TargetChanged),
+        }
+        let replaces = target.seen.is_some();
+        directory.rename(self.staging_name(), target.name.as_os_str(), replaces).map_err(|error| {
+            match error.kind() {
+                io::ErrorKind::AlreadyExists => Failure::TargetChanged,
+                _ => failure_of("rename to the final name", &error),
+            }
+        })?;
+        let committed =
+            Committed { length_bytes: self.length_bytes, root: self.root, stored: self.stored, durable: Durable::No };
+        let Self { staging, .. } = self;
+        Ok(Renamed { target: staging.into_target(), file, committed })
+    }
+}
+
+/// Flushes the directories of all these files, each once, and every directory above them that is not known to be
+/// flushed; then looks at each file again under its final name.
+pub(super) fn settle(renamed: Vec<Renamed>) -> Vec<Result<Committed, Failure>> {
+    let mut flushed: HashMap<*const Held, Result<Durable, Failure>> = HashMap::new();
+    let places: Vec<Arc<Held>> = renamed.iter().map(|renamed| Arc::clone(&renamed.target.place)).collect();
+    for place in &places {
+        flushed.entry(Arc::as_ptr(place)).or_insert_with(|| flush(place));
+    }
+    renamed
+        .into_iter()
+        .map(|Renamed { target, file, committed }| {
+            let durable = flushed[&Arc::as_ptr(&target.place)]?;
+            let found = target.place.directory.metadata_of(target.name.as_os_str());
+            let found = found.map_err(|error| failure_of("look at a committed file", &error))?;
+            if !found.same_file(&file) || found.length_bytes != committed.length_bytes {
+                return Err(Failure::TargetChanged);
+            }
+            Ok(Committed { durable, ..committed })
+        })
+        .collect()
+}
+
+/// A target that is equal already and was read back for it: flushed as it is, with the attributes it should have.
+pub(super) fn confirm(
+    target: &Target,
+    file: &dyn DiskFile,
+    attributes: Attributes,
+    umask: u32,
+    root: Root,
+    stored: Stored,
+) -> Result<Committed, Failure> {
+    let seen = target.seen.ok_or(Failure::TargetChanged)?;
+    let adjust = || {
+        let mode = attributes.permissions() & !umask;
+        if seen.is_own && seen.mode != mode {
+            file.set_mode(mode)?;
+        }
+        if seen.is_own && seen.modified != modified(attributes) {
+            file.set_modified(modified(attributes))?;
+        }
+        Ok(())
+    };
+    adjust().map_err(|error| failure_of("set mode and time", &error))?;
+    file.sync_all().map_err(|error| sync_failed(&error))?;
+    let durable = flush(&target.place)?;
+    let found = target.place.directory.metadata_of(target.name.as_os_str());
+    let found = found.map_err(|error| failure_of("look at a target", &error))?;
+    if !found.same_file(&seen) || found.length_bytes != seen.length_bytes {
+        return Err(Failure::TargetChanged);
+    }
+    Ok(Committed { length_bytes: seen.length_bytes, root, stored, durable })
+}
+
+fn flush(place: &Held) -> Result<Durable, Failure> {
+    let flushed = place.directory.sync().and_then(|()| place.flush_names_above());
+    if let Err(error) = flushed {
+        tracing::warn!("flush a directory: {error}");
+        return Err(Failure::NotDurable);
+    }
+    match place.directory.is_durable() {
+        Ok(true) => Ok(Durable::Yes),
+        Ok(false) | Err(_) => Ok(Durable::No),
+    }
+}

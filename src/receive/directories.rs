@@ -1,0 +1,162 @@
+//! Directories beneath the destination, made and held open; which of their names are known to be flushed.
+//!
+//! Every step down is one component from a held descriptor, never through a link. A receipt for a file implies that its
+//! directory and every directory above it are durable: also those that an earlier, interrupted run made.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::destination::Destination;
+use super::failure_of;
+use crate::protocol::entry::{Attributes, DirectoryTable, Name};
+use crate::protocol::failure::Failure;
+use crate::seams::disk::{Directory, Timestamp};
+
+/// Directories held open beyond those in use.
+const HELD_MAX: usize = 128;
+
+/// A directory held open, with the way up.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) directory: Arc<dyn Directory>,
+    parent: Option<Arc<Self>>,
+    /// Whether its own name in its parent was flushed by this process.
+    name_is_flushed: AtomicBool,
+}
+
+impl Held {
+    /// Flushes the names of this directory and of every one above it that this process has not flushed yet.
+    pub(super) fn flush_names_above(&self) -> io::Result<()> {
+        let Some(parent) = &self.parent else { return Ok(()) };
+        parent.flush_names_above()?;
+        if !self.name_is_flushed.load(Ordering::Acquire) {
+            parent.directory.sync()?;
+            self.name_is_flushed.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+}
+
+/// All directories of one session.
+#[derive(Debug)]
+pub(super) struct Directories {
+    root: Arc<Held>,
+    held: Mutex<HashMap<Vec<Name>, Arc<Held>>>,
+}
+
+impl Directories {
+    /// Starts with the destination.
+    pub(super) fn new(destination: &Destination) -> Self {
+        let parent = destination.parent.as_ref().map(|directory| {
+            Arc::new(Held { directory: Arc::clone(directory), parent: None, name_is_flushed: AtomicBool::new(true) })
+        });
+        let root = Arc::new(Held {
+            directory: Arc::clone(&destination.directory),
+            parent,
+            name_is_flushed: AtomicBool::new(false),
+        });
+        Self { root, held: Mutex::new(HashMap::new()) }
+    }
+
+    /// The directory to receive into.
+    pub(super) fn root(&self) -> &Arc<Held> {
+        &self.root
+    }
+
+    /// Opens all directories of the table, making those that are missing with their mode, widened so that the owner can
+    /// fill them until [`Directories::finish`]. A directory that cannot be had fails, with everything beneath it.
+    pub(super) fn resolve(&self, table: &DirectoryTable, umask: u32) -> Vec<Result<Arc<Held>, Failure>> {
+        let mut resolved: Vec<Result<Arc<Held>, Failure>> = Vec::with_capacity(table.entries().len());
+        for (position, entry) in table.entries().iter().enumerate() {
+            let parent = match entry.parent {
+                None => Ok(Arc::clone(&self.root)),
+                Some(parent) => resolved[parent as usize].clone(),
+            };
+            let position = u32::try_from(position).expect("tables are short");
+            resolved.push(parent.and_then(|parent| {
+                let path = table.path(Some(position)).ok_or(Failure::Protocol)?;
+                self.open_or_make(path, &parent, &entry.name, entry.attributes, umask)
+            }));
+        }
+        resolved
+    }
+
+    fn open_or_make(
+        &self,
+        path: Vec<Name>,
+        parent: &Arc<Held>,
+        name: &Name,
+        attributes: Attributes,
+        umask: u32,
+    ) -> Result<Arc<Held>, Failure> {
+        if let Some(held) = self.held.lock().unwrap_or_else(PoisonError::into_inner).get(&path) {
+            return Ok(Arc::clone(held));
+        }
+        let name = name.as_os_str();
+        let directory = match parent.directory.open_directory(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match parent.directory.make_directory(name, working_mode(attributes) & !umask) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(failure_of("make a directory", &error));
+                    }
+                    _ => {}
+                }
+                parent.directory.open_directory(name)
+            }
+            opened => opened,
+        };
+        let directory = directory.map_err(|error| match error.raw_os_error() {
+            // A link or a file has the name: ELOOP, ENOTDIR.
+            Some(40 | 20) => Failure::NotADirectory,
+            _ => failure_of("open a directory", &error),
+        })?;
+        let held =
+            Arc::new(Held { directory, parent: Some(Arc::clone(parent)), name_is_flushed: AtomicBool::new(false) });
+        let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= HELD_MAX {
+            all.clear();
+        }
+        all.insert(path, Arc::clone(&held));
+        Ok(held)
+    }
+
+    /// Gives the directories their final mode and time and flushes them. The mode of a directory changes only if it is the
+    /// one that [`Directories::resolve`] made it with: what was there before keeps its own.
+    pub(super) fn finish(&self, table: &DirectoryTable, umask: u32) -> Vec<(u32, Failure)> {
+        let mut failed = Vec::new();
+        let resolved = self.resolve(table, umask);
+        // Deepest first: a directory that loses its owner's rights must not stand in the way of one beneath it.
+        for (position, held) in resolved.into_iter().enumerate().rev() {
+            let attributes = table.entries()[position].attributes;
+            let done = held.and_then(|held| {
+                settle(held.directory.as_ref(), attributes, umask)
+                    .and_then(|()| held.flush_names_above())
+                    .map_err(|error| failure_of("finish a directory", &error))
+            });
+            if let Err(failure) = done {
+                failed.push((u32::try_from(position).expect("tables are short"), failure));
+            }
+        }
+        failed
+    }
+}
+
+fn settle(directory: &dyn Directory, attributes: Attributes, umask: u32) -> io::Result<()> {
+    let metadata = directory.metadata()?;
+    let (working, wanted) = (working_mode(attributes) & !umask, attributes.permissions() & !umask);
+    if metadata.is_own && metadata.mode != wanted && metadata.mode == working {
+        directory.set_mode(wanted)?;
+    }
+    let modified = Timestamp { seconds: attributes.modified_seconds, nanoseconds: attributes.modified_nanoseconds };
+    if metadata.is_own && metadata.modified != modified {
+        directory.set_modified(modified)?;
+    }
+    directory.sync()
+}
+
+/// While a directory is being filled its owner may do everything in it.
+fn working_mode(attributes: Attributes) -> u32 {
+    attributes.permissions() | 0o700
+}

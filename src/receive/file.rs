@@ -1,0 +1,553 @@
+//! One large file: answer the offer, stage its chunks as they come, read them back behind the writing, commit.
+//!
+//! What to do when is decided by [`FileReceiving`]; this file does it.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::basis::Basis;
+use super::commit::{self, Committed, settle};
+use super::failure_of;
+use super::receipt::proof;
+use super::session::{JobError, Session};
+use super::stage::Arrivals;
+use super::staging::{Flushed, Staging, Target, sync_failed};
+use crate::chunk::{ChunkIndex, ChunkSize, Geometry};
+use crate::hash::{PieceHash, Position, Root};
+use crate::protocol::entry::{DirectoryTable, FileEntry};
+use crate::protocol::failure::Failure;
+use crate::protocol::limits::{CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNKS_MAX, HASHES_PER_MESSAGE_MAX};
+use crate::protocol::message::{FileAnswer, FromReceiver, FromSender, IndexedHash, Run};
+use crate::protocol::receipt::{Origin, Stored};
+use crate::protocol::receiving::{Action, FileReceiving};
+use crate::reading::hash_range;
+use crate::seams::buffer::Parcel;
+use crate::seams::disk::{DiskFile, Reading, Writing, copy_all, write_all};
+use crate::wire::stream::{Incoming, Outgoing};
+use crate::workers;
+
+/// An offered file.
+#[derive(Debug)]
+pub(super) struct Offer {
+    pub(super) job: u64,
+    pub(super) directories: DirectoryTable,
+    pub(super) file: FileEntry,
+    pub(super) chunk_bytes: u32,
+}
+
+/// Serves the job of one large file until its receipt, or until it fails.
+pub(super) async fn serve(
+    session: Arc<Session>,
+    offer: Offer,
+    outgoing: &mut Outgoing,
+    incoming: &mut Incoming,
+) -> Result<(), JobError> {
+    let geometry = geometry_of(&offer)?;
+    let prepare = {
+        let session = Arc::clone(&session);
+        let (directories, entry) = (offer.directories.clone(), offer.file.clone());
+        move || prepare(&session, &directories, &entry, geometry)
+    };
+    let (target, answer) = workers::run(prepare).await?;
+    let job = Arc::new(FileJob::new(Arc::clone(&session), offer.file.clone(), geometry, target));
+    if answer == FileAnswer::Send {
+        let job = Arc::clone(&job);
+        workers::run(move || job.staging_file().map(drop)).await?;
+    }
+    let arrivals: Arc<dyn Arrivals> = Arc::clone(&job) as Arc<dyn Arrivals>;
+    let _registered = session.jobs.register(offer.job, arrivals).ok_or(Failure::Protocol)?;
+    outgoing.send(&FromReceiver::FileAnswer(answer)).await?;
+    match answer {
+        FileAnswer::Trusted => return Ok(()),
+        FileAnswer::Claim => claim(&job, outgoing, incoming).await?,
+        FileAnswer::Send | FileAnswer::Basis { .. } => {}
+    }
+    let mut basis = match answer {
+        FileAnswer::Basis { .. } => Some(Basis::start(Arc::clone(&job)).await?),
+        _ => None,
+    };
+    loop {
+        job.act(outgoing).await?;
+        if let Some((root, origin)) = job.agreed_commit() {
+            return job.commit(root, origin, &offer.directories, outgoing).await;
+        }
+        tokio::select! {
+            () = job.wake.notified() => {}
+            have = next_have(&mut basis) => outgoing.send(&FromReceiver::Have(have?)).await?,
+            message = incoming.receive() => {
+                let message: Option<FromSender> = message?;
+                session.heard.message();
+                match message.ok_or(Failure::Protocol)? {
+                    FromSender::CommitFile { root, origin } => job.shared().commit = Some((Root(root), origin)),
+                    FromSender::GiveUp(_) => return Ok(()),
+                    message => job.hear(message).await?,
+                }
+            }
+        }
+    }
+}
+
+async fn next_have(basis: &mut Option<Basis>) -> Result<crate::protocol::message::Have, Failure> {
+    if let Some(reading) = basis {
+        match reading.next().await {
+            Some(have) => return have,
+            None => *basis = None,
+        }
+    }
+    std::future::pending().await
+}
+
+/// Lengths and chunk sizes from the other side, checked before anything depends on them.
+fn geometry_of(offer: &Offer) -> Result<Geometry, Failure> {
+    let chunk = ChunkSize::new(offer.chunk_bytes)
+        .filter(|chunk| (CHUNK_BYTES_DEFAULT..=CHUNK_BYTES_MAX).contains(&chunk.bytes()))
+        .ok_or(Failure::Protocol)?;
+    let geometry = Geometry::new(offer.file.length_bytes, chunk);
+    match geometry.count() {
+        0 | 1 => Err(Failure::Protocol),
+        count if count > CHUNKS_MAX => Err(Failure::TooLarge),
+        _ => Ok(geometry),
+    }
+}
+
+fn prepare(
+    session: &Session,
+    directories: &DirectoryTable,
+    entry: &FileEntry,
+    geometry: Geometry,
+) -> Result<(Target, FileAnswer), Failure> {
+    let place = session.place_of(directories, entry.directory)?;
+    let target = Target::look(place, entry.name.clone())?;
+    let answer = if session.begin.quick && target.looks_like(entry.length_bytes, entry.attributes) {
+        FileAnswer::Trusted
+    } else if target.seen.is_some() && !session.may_replace() {
+        FileAnswer::Claim
+    } else {
+        let may_equal = target.seen.is_some_and(|seen| seen.length_bytes == geometry.length_bytes());
+        let has_staging = target.has_staging();
+        if has_staging || target.seen.is_some_and(|seen| seen.length_bytes > 0) {
+            FileAnswer::Basis { target_may_equal: may_equal && !has_staging }
+        } else {
+            FileAnswer::Send
+        }
+    };
+    Ok((target, answer))
+}
+
+/// The sender may not replace the target, but may learn that it equals what the sender announced first.
+async fn claim(job: &Arc<FileJob>, outgoing: &mut Outgoing, incoming: &mut Incoming) -> Result<(), JobError> {
+    let message: Option<FromSender> = incoming.receive().await?;
+    let claimed = match message.ok_or(Failure::Protocol)? {
+        FromSender::Claim(root) => Root(root),
+        FromSender::GiveUp(failure) => return Err(failure.into()),
+        _ => return Err(Failure::Protocol.into()),
+    };
+    let reading = Arc::clone(job);
+    let hashes = workers::run(move || super::basis::hash_target(&reading)).await?;
+    if Root::from_chaining_values(&hashes) != Some(claimed) {
+        return Err(Failure::TargetExists.into());
+    }
+    job.shared().target = hashes.into_iter().map(Some).collect();
+    outgoing.send(&FromReceiver::Equal).await?;
+    Ok(())
+}
+
+/// State of the file between its stages.
+#[derive(Debug)]
+pub(super) struct FileJob {
+    pub(super) session: Arc<Session>,
+    entry: FileEntry,
+    pub(super) geometry: Geometry,
+    phase: Mutex<Phase>,
+    shared: Mutex<Shared>,
+    reader: OnceLock<Arc<dyn DiskFile>>,
+    wake: Notify,
+}
+
+/// What several threads tell the job.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: FileReceiving,
+    /// Chunks under way from QUIC to the disk: one write of a chunk at a time.
+    arriving: HashMap<u64, u32>,
+    /// Whether anything had to be written.
+    is_staging: bool,
+    /// The sender's authorisation, once it is here.
+    commit: Option<(Root, Origin)>,
+    bad: Vec<u64>,
+    failure: Option<Failure>,
+    /// Hashes of what was there, by chunk, as the sender was told.
+    pub(super) staged: Vec<Option<PieceHash>>,
+    pub(super) target: Vec<Option<PieceHash>>,
+    /// Whether every read-back so far was proven to come from the device.
+    pub(super) from_device: bool,
+}
+
+/// Where the staging file stands.
+#[derive(Debug)]
+enum Phase {
+    /// Nothing had to be written yet.
+    Unopened(Target),
+    Writing(Staging),
+    Flushed(Flushed),
+    Over,
+}
+
+impl FileJob {
+    fn new(session: Arc<Session>, entry: FileEntry, geometry: Geometry, target: Target) -> Self {
+        let shared = Shared {
+            state: FileReceiving::new(geometry, session.begin.stored != Stored::None),
+            arriving: HashMap::new(),
+            is_staging: false,
+            commit: None,
+            bad: Vec::new(),
+            failure: None,
+            staged: Vec::new(),
+            target: Vec::new(),
+            from_device: true,
+        };
+        Self {
+            session,
+            entry,
+            geometry,
+            phase: Mutex::new(Phase::Unopened(target)),
+            shared: Mutex::new(shared),
+            reader: OnceLock::new(),
+            wake: Notify::new(),
+        }
+    }
+
+    pub(super) fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the chunk lies in the file.
+    pub(super) fn range(&self, index: u64) -> Result<Range<u64>, Failure> {
+        self.geometry.range(ChunkIndex(index)).ok_or(Failure::Protocol)
+    }
+
+    /// The target, opened for reading; fails if it is not the one that was seen.
+    pub(super) fn open_target(&self, reading: Reading) -> Result<Arc<dyn DiskFile>, Failure> {
+        match &*self.phase() {
+            Phase::Unopened(target) => target.open_seen(reading),
+            Phase::Writing(staging) => staging.target().open_seen(reading),
+            Phase::Flushed(flushed) => flushed.staging().target().open_seen(reading),
+            Phase::Over => Err(Failure::Protocol),
+        }
+    }
+
+    /// Whether a file has the target's name.
+    pub(super) fn has_target(&self) -> bool {
+        matches!(&*self.phase(), Phase::Unopened(target) if target.seen.is_some())
+    }
+
+    /// Whether an earlier run left a staging file.
+    pub(super) fn has_staging(&self) -> bool {
+        matches!(&*self.phase(), Phase::Unopened(target) if target.has_staging())
+    }
+
+    /// The staging file, opened, locked and given its length at the first call. Blocks.
+    pub(super) fn staging_file(&self) -> Result<Arc<dyn DiskFile>, Failure> {
+        let mut phase = self.phase();
+        *phase = match std::mem::replace(&mut *phase, Phase::Over) {
+            Phase::Unopened(target) => {
+                let staging = Staging::open(target, Writing::PastCache)?;
+                if let Err(error) = staging.file().allocate(self.geometry.length_bytes()) {
+                    let failure = failure_of("reserve space", &error);
+                    staging.discard();
+                    return Err(failure);
+                }
+                self.shared().is_staging = true;
+                Phase::Writing(staging)
+            }
+            Phase::Flushed(flushed) => Phase::Writing(flushed.write_again()),
+            phase @ (Phase::Writing(_) | Phase::Over) => phase,
+        };
+        match &*phase {
+            Phase::Writing(staging) => Ok(Arc::clone(staging.file())),
+            _ => Err(Failure::Protocol),
+        }
+    }
+
+    /// Reads of the staging file for reading back.
+    pub(super) fn reader(&self) -> Result<Arc<dyn DiskFile>, Failure> {
+        if let Some(reader) = self.reader.get() {
+            return Ok(Arc::clone(reader));
+        }
+        let reader = match &*self.phase() {
+            Phase::Writing(staging) => staging.reader(self.session.reading())?,
+            Phase::Flushed(flushed) => flushed.staging().reader(self.session.reading())?,
+            Phase::Unopened(_) | Phase::Over => return Err(Failure::Protocol),
+        };
+        Ok(Arc::clone(self.reader.get_or_init(|| reader)))
+    }
+
+    fn fail(&self, failure: Failure) {
+        self.shared().failure.get_or_insert(failure);
+        self.wake.notify_one();
+    }
+
+    /// Does what is to be done now, and tells the sender what there is to tell.
+    async fn act(self: &Arc<Self>, outgoing: &mut Outgoing) -> Result<(), JobError> {
+        loop {
+            let (bad, failure, actions) = {
+                let mut shared = self.shared();
+                let actions: Vec<Action> = std::iter::from_fn(|| shared.state.next_action()).take(64).collect();
+                (std::mem::take(&mut shared.bad), shared.failure, actions)
+            };
+            if let Some(failure) = failure {
+                return Err(failure.into());
+            }
+            for index in bad {
+                outgoing.send(&FromReceiver::Bad(index)).await?;
+            }
+            if actions.is_empty() {
+                return Ok(());
+            }
+            let mut reports = Vec::new();
+            let mut of_round = 0;
+            for action in actions {
+                match action {
+                    Action::Report { index, hash, round } => {
+                        of_round = round;
+                        reports.push(IndexedHash::new(index, hash));
+                    }
+                    Action::ReadBack { index, round } => self.read_back(index, round).await,
+                    Action::Sync => self.sync_data(),
+                    Action::FinalSync => self.flush(),
+                }
+            }
+            for chunks in reports.chunks(HASHES_PER_MESSAGE_MAX) {
+                let chunks = chunks.to_vec();
+                outgoing.send(&FromReceiver::Stored { round: of_round, chunks }).await?;
+            }
+        }
+    }
+
+    /// The sender's authorisation, once this side is done, too: flushed and read back, or with nothing written at all. The
+    /// last chunks may have been kept, and the sender has nothing to wait for then.
+    fn agreed_commit(&self) -> Option<(Root, Origin)> {
+        let shared = self.shared();
+        shared.commit.filter(|_| !shared.is_staging || shared.state.root_read_back().is_some())
+    }
+
+    async fn read_back(self: &Arc<Self>, index: u64, round: u32) {
+        let job = Arc::clone(self);
+        let task = move |memory: &mut _| {
+            let mut read = || {
+                let range = job.range(index)?;
+                let position = Position::Chunk { offset_bytes: range.start };
+                let reader = job.reader()?;
+                let hash = hash_range(reader.as_ref(), range, position, memory);
+                Ok((hash.map_err(|error| failure_of("read back", &error))?, reader.reads_device()))
+            };
+            match read() {
+                Ok((hash, from_device)) => {
+                    let mut shared = job.shared();
+                    shared.from_device &= from_device;
+                    shared.state.read_back(ChunkIndex(index), round, hash);
+                    drop(shared);
+                    job.wake.notify_one();
+                }
+                Err(failure) => job.fail(failure),
+            }
+        };
+        self.session.readers.submit(task).await;
+    }
+
+    /// Flushes the data written so far, in the background.
+    fn sync_data(self: &Arc<Self>) {
+        let job = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            let synced = job.staging_file().and_then(|file| file.sync_data().map_err(|error| sync_failed(&error)));
+            job.after_sync(synced);
+        });
+    }
+
+    /// Everything is staged: exact length, attributes, flush.
+    fn flush(self: &Arc<Self>) {
+        let job = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            let flushed = job.flush_now();
+            job.after_sync(flushed);
+        });
+    }
+
+    fn flush_now(&self) -> Result<(), Failure> {
+        let mut phase = self.phase();
+        let staging = match std::mem::replace(&mut *phase, Phase::Over) {
+            Phase::Writing(staging) => staging,
+            Phase::Flushed(flushed) => flushed.write_again(),
+            Phase::Unopened(_) | Phase::Over => return Err(Failure::Protocol),
+        };
+        let umask = self.session.attribute_umask;
+        *phase = Phase::Flushed(staging.flush(self.geometry.length_bytes(), self.entry.attributes, umask)?);
+        Ok(())
+    }
+
+    fn after_sync(&self, synced: Result<(), Failure>) {
+        match synced {
+            Ok(()) => {
+                self.shared().state.synced();
+                self.wake.notify_one();
+            }
+            Err(failure) => self.fail(failure),
+        }
+    }
+
+    async fn hear(self: &Arc<Self>, message: FromSender) -> Result<(), JobError> {
+        match message {
+            FromSender::Keep(run) => self.keep(run)?,
+            FromSender::Copy(run) => {
+                let job = Arc::clone(self);
+                workers::run(move || job.copy(run)).await?;
+            }
+            FromSender::Redo { round, chunks } => {
+                self.shared().state.redo(round, &chunks)?;
+            }
+            _ => return Err(Failure::Protocol.into()),
+        }
+        Ok(())
+    }
+
+    fn keep(&self, run: Run) -> Result<(), Failure> {
+        let mut shared = self.shared();
+        for index in indices(run)? {
+            let hash = shared.staged.get(index as usize).copied().flatten().ok_or(Failure::Protocol)?;
+            shared.state.kept(ChunkIndex(index), hash);
+        }
+        Ok(())
+    }
+
+    /// Takes chunks from the target into the staging file.
+    fn copy(&self, run: Run) -> Result<(), Failure> {
+        let target = self.open_target(Reading::Cached)?;
+        let staging = self.staging_file()?;
+        for index in indices(run)? {
+            let hash = self.shared().target.get(index as usize).copied().flatten().ok_or(Failure::Protocol)?;
+            copy_all(staging.as_ref(), target.as_ref(), self.range(index)?)
+                .map_err(|error| failure_of("copy from the target", &error))?;
+            self.shared().state.staged(ChunkIndex(index), 0, hash);
+        }
+        Ok(())
+    }
+
+    /// The sender compared everything and authorises this root.
+    async fn commit(
+        self: Arc<Self>,
+        root: Root,
+        origin: Origin,
+        directories: &DirectoryTable,
+        outgoing: &mut Outgoing,
+    ) -> Result<(), JobError> {
+        let job = Arc::clone(&self);
+        let committed = workers::run(move || job.commit_now(root)).await?;
+        let path = self.session.path_of(directories, &self.entry)?;
+        let signed = self.session.signer.sign([(path, committed, origin)]);
+        outgoing.send(&FromReceiver::FileReceipt { proof: proof(committed, origin), signed }).await?;
+        Ok(())
+    }
+
+    fn commit_now(&self, root: Root) -> Result<Committed, Failure> {
+        let from_device = self.shared().from_device;
+        let stored = match self.session.begin.stored {
+            Stored::Device if from_device => Stored::Device,
+            Stored::None => Stored::None,
+            _ => Stored::Cache,
+        };
+        match std::mem::replace(&mut *self.phase(), Phase::Over) {
+            Phase::Flushed(flushed) => {
+                let read_back = self.shared().state.root_read_back().ok_or(Failure::Protocol)?;
+                let renamed = flushed.read_back(read_back, stored).rename(root)?;
+                settle(vec![renamed]).pop().unwrap_or(Err(Failure::NotDurable))
+            }
+            Phase::Unopened(target) => {
+                let hashes: Option<Vec<_>> = self.shared().target.iter().copied().collect();
+                if hashes.and_then(|hashes| Root::from_chaining_values(&hashes)) != Some(root) {
+                    return Err(Failure::Protocol);
+                }
+                let file = target.open_seen(Reading::Cached)?;
+                // A target is always read past the cache where that can be done, whatever was asked for.
+                let stored = if from_device { Stored::Device } else { Stored::Cache };
+                let umask = self.session.attribute_umask;
+                commit::confirm(&target, file.as_ref(), self.entry.attributes, umask, root, stored)
+            }
+            Phase::Writing(_) | Phase::Over => Err(Failure::Protocol),
+        }
+    }
+}
+
+/// The chunk numbers of a run from the other side; every one is checked where it is used.
+fn indices(run: Run) -> Result<Range<u64>, Failure> {
+    let end = run.first.checked_add(run.count).filter(|&end| end <= CHUNKS_MAX).ok_or(Failure::Protocol)?;
+    Ok(run.first..end)
+}
+
+impl Arrivals for FileJob {
+    fn position(&self, index: u64) -> Option<Position> {
+        let range = self.geometry.range(ChunkIndex(index))?;
+        Some(Position::Chunk { offset_bytes: range.start })
+    }
+
+    fn accept(&self, index: u64, round: u32) -> Option<usize> {
+        let range = self.geometry.range(ChunkIndex(index))?;
+        let mut shared = self.shared();
+        if !shared.state.wants(ChunkIndex(index), round) {
+            return None;
+        }
+        if let Some(earlier) = shared.arriving.get(&index) {
+            // A later round of a chunk must not overtake an earlier one on its way to the disk: it is to come once more.
+            if *earlier < round {
+                shared.bad.push(index);
+                self.wake.notify_one();
+            }
+            return None;
+        }
+        shared.arriving.insert(index, round);
+        Some(usize::try_from(range.end - range.start).expect("chunks fit into memory"))
+    }
+
+    fn arrived_bad(&self, index: u64) {
+        let mut shared = self.shared();
+        shared.arriving.remove(&index);
+        shared.bad.push(index);
+        drop(shared);
+        self.wake.notify_one();
+    }
+
+    fn stage(&self, parcel: Parcel) {
+        for piece in parcel.pieces {
+            let write = || {
+                let range = self.range(piece.index)?;
+                if range.end - range.start != piece.bytes.len() as u64 {
+                    return Err(Failure::Protocol);
+                }
+                if !self.shared().state.wants(ChunkIndex(piece.index), parcel.round) {
+                    return Ok(false);
+                }
+                let file = self.staging_file()?;
+                write_all(file.as_ref(), &piece.bytes, range.start).map_err(|error| failure_of("write", &error))?;
+                Ok(true)
+            };
+            match (write(), piece.hash) {
+                (Ok(was_written), Some(hash)) => {
+                    let mut shared = self.shared();
+                    shared.arriving.remove(&piece.index);
+                    if was_written {
+                        shared.state.staged(ChunkIndex(piece.index), parcel.round, hash);
+                    }
+                }
+                (Err(failure), _) => self.fail(failure),
+                (Ok(_), None) => self.fail(Failure::Protocol),
+            }
+        }
+        self.wake.notify_one();
+    }
+}

@@ -1,0 +1,425 @@
+//! A group of small files: one answer, one sync point, one commit, one receipt for all of them.
+//!
+//! Each file is all or nothing by itself; one that fails leaves the group and does not hold up the others.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::commit::{self, Committed, settle};
+use super::failure_of;
+use super::session::{JobError, Session};
+use super::stage::Arrivals;
+use super::staging::{Flushed, ReadBack, Staging, Target, sync_failed};
+use crate::hash::{PieceHash, Position, Root};
+use crate::protocol::entry::{DirectoryTable, FileEntry};
+use crate::protocol::failure::Failure;
+use crate::protocol::limits::{CHUNK_BYTES_DEFAULT, GROUP_BYTES_MAX, GROUP_FILES_MAX};
+use crate::protocol::message::{
+    FromReceiver, FromSender, GroupFile, GroupFileAnswer, Hash32, IndexedFailure, IndexedHash, IndexedOrigin,
+    IndexedProof,
+};
+use crate::protocol::receipt::{Origin, Stored};
+use crate::reading::hash_range;
+use crate::seams::buffer::{Parcel, Piece, PieceBuffer};
+use crate::seams::disk::{DiskFile, Reading, Writing, write_all};
+use crate::wire::stream::{Incoming, Outgoing};
+use crate::workers;
+
+/// Up to this many staged files are flushed one by one: flushing the whole file system could mean other people's data.
+const FLUSH_ONE_BY_ONE_MAX: usize = 8;
+
+/// Serves the job of one group until its receipt.
+pub(super) async fn serve(
+    session: Arc<Session>,
+    directories: DirectoryTable,
+    files: Vec<GroupFile>,
+    outgoing: &mut Outgoing,
+    incoming: &mut Incoming,
+) -> Result<(), JobError> {
+    check_limits(&files)?;
+    let _descriptors = session.descriptors(files.len()).await;
+    let job = {
+        let session = Arc::clone(&session);
+        Arc::new(workers::run(move || GroupJob::prepare(session, directories, files)).await)
+    };
+    let arrivals: Arc<dyn Arrivals> = Arc::clone(&job) as Arc<dyn Arrivals>;
+    let number = session.next_group();
+    let _registered = session.jobs.register(number, arrivals).ok_or(Failure::Protocol)?;
+    outgoing.send(&FromReceiver::GroupAnswer(job.answers())).await?;
+    if job.files.is_empty() {
+        return Ok(());
+    }
+    loop {
+        let message: Option<FromSender> = incoming.receive().await?;
+        session.heard.message();
+        match message.ok_or(Failure::Protocol)? {
+            FromSender::Pieces(list) => {
+                let parcel = job.take_pieces(number, &list, incoming).await?;
+                session.arrived.send(parcel).await.map_err(|_| Failure::TargetIo)?;
+                job.staged.notified().await;
+                let job = Arc::clone(&job);
+                outgoing.send(&workers::run(move || job.flush_and_read_back()).await?).await?;
+            }
+            FromSender::CommitGroup(list) => {
+                let committing = Arc::clone(&job);
+                let receipt = workers::run(move || committing.commit(&list)).await?;
+                outgoing.send(&receipt).await?;
+                return Ok(());
+            }
+            FromSender::GiveUp(_) => return Ok(()),
+            _ => return Err(Failure::Protocol.into()),
+        }
+    }
+}
+
+fn check_limits(files: &[GroupFile]) -> Result<(), Failure> {
+    let lengths = files.iter().map(|file| file.entry.length_bytes);
+    let is_small = |length: u64| length <= u64::from(CHUNK_BYTES_DEFAULT);
+    let fits = files.len() <= GROUP_FILES_MAX
+        && lengths.clone().all(is_small)
+        && lengths.sum::<u64>() <= GROUP_BYTES_MAX + u64::from(CHUNK_BYTES_DEFAULT);
+    if fits { Ok(()) } else { Err(Failure::Protocol) }
+}
+
+/// One file of the group.
+#[derive(Debug)]
+struct File {
+    entry: FileEntry,
+    slot: Mutex<Slot>,
+}
+
+/// Where a file of the group stands.
+#[derive(Debug)]
+enum Slot {
+    Failed(Failure),
+    Trusted,
+    /// To be written.
+    Absent(Target),
+    /// Written, or taken over to be written.
+    Writing(Staging, Option<PieceHash>),
+    ReadBack(ReadBack),
+    /// The target is equal and was read back.
+    Present(Target, Root, Stored),
+    Over,
+}
+
+#[derive(Debug)]
+struct GroupJob {
+    session: Arc<Session>,
+    directories: DirectoryTable,
+    files: Vec<File>,
+    bad: Mutex<Vec<u32>>,
+    staged: Notify,
+}
+
+impl File {
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Slot {
+        std::mem::replace(&mut *self.slot(), Slot::Over)
+    }
+}
+
+impl GroupJob {
+    /// Makes the directories and looks at what is there of each file.
+    fn prepare(session: Arc<Session>, directories: DirectoryTable, files: Vec<GroupFile>) -> Self {
+        let places = session.directories.resolve(&directories, session.attribute_umask);
+        let mut names = HashSet::with_capacity(files.len());
+        let files = files
+            .into_iter()
+            .map(|GroupFile { entry, root }| {
+                let is_first = names.insert((entry.directory, entry.name.clone()));
+                let place = match entry.directory {
+                    None => Ok(Arc::clone(session.directories.root())),
+                    Some(place) => places.get(place as usize).cloned().unwrap_or(Err(Failure::Protocol)),
+                };
+                let slot = place
+                    .and_then(|place| if is_first { Ok(place) } else { Err(Failure::SameTarget) })
+                    .and_then(|place| Target::look(place, entry.name.clone()))
+                    .and_then(|target| look(&session, &entry, target, root.map(Hash32::root)));
+                File { entry, slot: Mutex::new(slot.unwrap_or_else(Slot::Failed)) }
+            })
+            .collect();
+        Self { session, directories, files, bad: Mutex::new(Vec::new()), staged: Notify::new() }
+    }
+
+    fn answers(&self) -> Vec<GroupFileAnswer> {
+        let answer = |file: &File| match &*file.slot() {
+            Slot::Failed(failure) => GroupFileAnswer::Refused(*failure),
+            Slot::Trusted => GroupFileAnswer::Trusted,
+            Slot::ReadBack(read_back) => GroupFileAnswer::Staged(read_back.root.into()),
+            Slot::Present(_, root, _) => GroupFileAnswer::Present((*root).into()),
+            Slot::Absent(_) | Slot::Writing(..) | Slot::Over => GroupFileAnswer::Send,
+        };
+        self.files.iter().map(answer).collect()
+    }
+
+    /// Reads the bytes that follow a list of pieces.
+    async fn take_pieces(
+        &self,
+        number: u64,
+        list: &[IndexedHash],
+        incoming: &mut Incoming,
+    ) -> Result<Parcel, JobError> {
+        let mut seen = HashSet::with_capacity(list.len());
+        let mut pieces = Vec::with_capacity(list.len().min(GROUP_FILES_MAX));
+        for announced in list {
+            let file = self.files.get(announced.index as usize).ok_or(Failure::Protocol)?;
+            if !seen.insert(announced.index) {
+                return Err(Failure::Protocol.into());
+            }
+            let length = usize::try_from(file.entry.length_bytes).map_err(|_| Failure::Protocol)?;
+            let mut bytes = PieceBuffer::unpooled(length);
+            incoming.read_exact(&mut bytes).await?;
+            pieces.push(Piece { index: announced.index, hash: Some(announced.piece_hash()), bytes });
+        }
+        Ok(Parcel { job: number, round: 0, pieces })
+    }
+
+    /// The sync point of what was staged since the last, and the read-back of it.
+    fn flush_and_read_back(&self) -> Result<FromReceiver, Failure> {
+        let bad = std::mem::take(&mut *self.bad.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut written = Vec::new();
+        for (index, file) in self.files.iter().enumerate() {
+            let mut slot = file.slot();
+            if matches!(&*slot, Slot::Writing(_, Some(_)))
+                && let Slot::Writing(staging, Some(expected)) = std::mem::replace(&mut *slot, Slot::Over)
+            {
+                written.push((index, staging, expected, file.entry.length_bytes));
+            }
+        }
+        let (mut stored, mut failed) = (Vec::new(), Vec::new());
+        let mut note = |index: usize, read_back: Result<ReadBack, Failure>| {
+            *self.files[index].slot() = match read_back {
+                Ok(read_back) => {
+                    stored.push(IndexedHash::new(index as u64, PieceHash(read_back.root.0)));
+                    Slot::ReadBack(read_back)
+                }
+                Err(failure) => Slot::Failed(failure),
+            };
+        };
+        for (index, expected, flushed) in self.flush(written) {
+            note(index, flushed.and_then(|flushed| self.read_back(flushed, expected)));
+        }
+        for (index, file) in self.files.iter().enumerate() {
+            if let Slot::Failed(failure) = &*file.slot() {
+                failed.push(IndexedFailure { index: small(index), failure: *failure });
+            }
+        }
+        Ok(FromReceiver::GroupStored { stored, bad, failed })
+    }
+
+    fn flush(
+        &self,
+        written: Vec<(usize, Staging, PieceHash, u64)>,
+    ) -> Vec<(usize, PieceHash, Result<Flushed, Failure>)> {
+        if written.len() <= FLUSH_ONE_BY_ONE_MAX {
+            let flush_one = |(index, staging, expected, length): (usize, Staging, PieceHash, u64)| {
+                let attributes = self.files[index].entry.attributes;
+                (index, expected, staging.flush(length, attributes, self.session.attribute_umask))
+            };
+            return written.into_iter().map(flush_one).collect();
+        }
+        let places: Vec<_> = written.iter().map(|(index, _, expected, _)| (*index, *expected)).collect();
+        let staged = written.into_iter().map(|(_, staging, _, length)| (staging, length)).collect();
+        match Staging::flush_together(staged) {
+            Ok(flushed) => {
+                places.into_iter().zip(flushed).map(|((index, hash), flushed)| (index, hash, Ok(flushed))).collect()
+            }
+            // The failure names no file: none of them counts.
+            Err(failure) => places.into_iter().map(|(index, hash)| (index, hash, Err(failure))).collect(),
+        }
+    }
+
+    fn read_back(&self, flushed: Flushed, expected: PieceHash) -> Result<ReadBack, Failure> {
+        if self.session.begin.stored == Stored::None {
+            return Ok(flushed.read_back(Root(expected.0), Stored::None));
+        }
+        let reader = flushed.staging().reader(self.session.reading())?;
+        let mut root = root_of(reader.as_ref(), flushed.length_bytes())?;
+        if root.0 != expected.0 {
+            // One wrong read may be the reading's own fault.
+            root = root_of(reader.as_ref(), flushed.length_bytes())?;
+        }
+        Ok(flushed.read_back(root, stored_word(self.session.begin.stored, reader.as_ref())))
+    }
+
+    /// Commits the files that the sender names and gives the others up.
+    fn commit(&self, list: &[IndexedOrigin]) -> Result<FromReceiver, Failure> {
+        let mut failed = Vec::new();
+        let (mut renamed, mut renamed_as, mut done) = (Vec::new(), Vec::new(), Vec::new());
+        for named in list {
+            let file = self.files.get(named.index as usize).ok_or(Failure::Protocol)?;
+            let outcome = match file.take() {
+                Slot::ReadBack(read_back) => read_back.rename(named.root.root()).map(|file| {
+                    renamed.push(file);
+                    renamed_as.push(*named);
+                }),
+                Slot::Present(target, root, stored) if root == named.root.root() => {
+                    self.confirm(&file.entry, &target, root, stored).map(|committed| done.push((*named, committed)))
+                }
+                Slot::Failed(failure) => Err(failure),
+                _ => Err(Failure::Protocol),
+            };
+            if let Err(failure) = outcome {
+                failed.push(IndexedFailure { index: named.index, failure });
+            }
+        }
+        for (named, settled) in renamed_as.into_iter().zip(settle(renamed)) {
+            match settled {
+                Ok(committed) => done.push((named, committed)),
+                Err(failure) => failed.push(IndexedFailure { index: named.index, failure }),
+            }
+        }
+        self.files.iter().for_each(File::discard);
+        done.sort_by_key(|(named, _)| named.index);
+        self.receipt(&done, failed)
+    }
+
+    fn confirm(&self, entry: &FileEntry, target: &Target, root: Root, stored: Stored) -> Result<Committed, Failure> {
+        let file = target.open_seen(Reading::Cached)?;
+        commit::confirm(target, file.as_ref(), entry.attributes, self.session.attribute_umask, root, stored)
+    }
+
+    fn receipt(
+        &self,
+        done: &[(IndexedOrigin, Committed)],
+        failed: Vec<IndexedFailure>,
+    ) -> Result<FromReceiver, Failure> {
+        let mut signable: Vec<(Vec<u8>, Committed, Origin)> = Vec::with_capacity(done.len());
+        let mut files = Vec::with_capacity(done.len());
+        for (named, committed) in done {
+            let entry = &self.files[named.index as usize].entry;
+            signable.push((self.session.path_of(&self.directories, entry)?, *committed, named.origin));
+            files.push(IndexedProof { index: named.index, stored: committed.stored(), durable: committed.durable() });
+        }
+        Ok(FromReceiver::GroupReceipt { files, failed, signed: self.session.signer.sign(signable) })
+    }
+
+    fn write(&self, piece: &Piece) -> Result<(), Failure> {
+        let file = self.files.get(piece.index as usize).ok_or(Failure::Protocol)?;
+        let mut slot = file.slot();
+        let staging = match std::mem::replace(&mut *slot, Slot::Over) {
+            Slot::Absent(target) | Slot::Present(target, ..) => Staging::open(target, Writing::Cached)?,
+            Slot::Writing(staging, _) => staging,
+            Slot::ReadBack(read_back) => read_back.write_again(),
+            Slot::Failed(failure) => return Err(failure),
+            Slot::Trusted | Slot::Over => return Err(Failure::Protocol),
+        };
+        let write = || {
+            write_all(staging.file().as_ref(), &piece.bytes, 0)?;
+            staging.file().set_length(piece.bytes.len() as u64)?;
+            staging.set_attributes(file.entry.attributes, self.session.attribute_umask)
+        };
+        match write() {
+            Ok(()) => {
+                *slot = Slot::Writing(staging, piece.hash);
+                Ok(())
+            }
+            Err(error) => {
+                let failure = failure_of("write", &error);
+                staging.discard();
+                Err(failure)
+            }
+        }
+    }
+}
+
+impl File {
+    /// What is still staged is given up: small files are not worth coming back for.
+    fn discard(&self) {
+        match self.take() {
+            Slot::Writing(staging, _) => staging.discard(),
+            Slot::ReadBack(read_back) => read_back.write_again().discard(),
+            _ => {}
+        }
+    }
+}
+
+impl Arrivals for GroupJob {
+    fn position(&self, index: u64) -> Option<Position> {
+        self.files.get(index as usize).map(|_| Position::WholeFile)
+    }
+
+    fn accept(&self, _index: u64, _round: u32) -> Option<usize> {
+        // Files of a group come on their job's own stream.
+        None
+    }
+
+    fn arrived_bad(&self, index: u64) {
+        self.bad.lock().unwrap_or_else(PoisonError::into_inner).push(small(index as usize));
+    }
+
+    fn stage(&self, parcel: Parcel) {
+        for piece in &parcel.pieces {
+            if let Err(failure) = self.write(piece)
+                && let Some(file) = self.files.get(piece.index as usize)
+            {
+                *file.slot() = Slot::Failed(failure);
+            }
+        }
+        self.staged.notify_one();
+    }
+}
+
+/// Decides what is wanted of a file, from what is there.
+fn look(session: &Session, entry: &FileEntry, target: Target, root: Option<Root>) -> Result<Slot, Failure> {
+    if session.begin.quick && target.looks_like(entry.length_bytes, entry.attributes) {
+        return Ok(Slot::Trusted);
+    }
+    if let (Some(seen), Some(root)) = (target.seen, root)
+        && seen.length_bytes == entry.length_bytes
+    {
+        let file = target.open_seen(Reading::PastCache)?;
+        if root_of(file.as_ref(), entry.length_bytes)? == root {
+            let stored = stored_word(Stored::Device, file.as_ref());
+            return Ok(Slot::Present(target, root, stored));
+        }
+    }
+    if target.seen.is_some() && !session.may_replace() {
+        return Err(Failure::TargetExists);
+    }
+    if target.place.directory.metadata_of(&target.name.staging()).is_err() {
+        return Ok(Slot::Absent(target));
+    }
+    take_over(session, entry, target, root)
+}
+
+/// A staging file of an earlier run counts if it has the root.
+fn take_over(session: &Session, entry: &FileEntry, target: Target, root: Option<Root>) -> Result<Slot, Failure> {
+    let staging = Staging::open(target, Writing::Cached)?;
+    let length = staging.file().metadata().map_err(|error| failure_of("look at a staging file", &error))?.length_bytes;
+    let Some(root) = root.filter(|_| length == entry.length_bytes) else {
+        return Ok(Slot::Writing(staging, None));
+    };
+    staging.file().sync_all().map_err(|error| sync_failed(&error))?;
+    let flushed = staging.flush(length, entry.attributes, session.attribute_umask)?;
+    let reader = flushed.staging().reader(session.reading())?;
+    if root_of(reader.as_ref(), length)? == root {
+        let stored = match session.begin.stored {
+            Stored::None => Stored::None,
+            asked => stored_word(asked, reader.as_ref()),
+        };
+        return Ok(Slot::ReadBack(flushed.read_back(root, stored)));
+    }
+    Ok(Slot::Writing(flushed.write_again(), None))
+}
+
+fn root_of(file: &dyn DiskFile, length_bytes: u64) -> Result<Root, Failure> {
+    let length = usize::try_from(length_bytes).map_err(|_| Failure::Protocol)?;
+    let mut memory = PieceBuffer::unpooled(length);
+    let hash = hash_range(file, 0..length_bytes, Position::WholeFile, &mut memory);
+    hash.map(|hash| Root(hash.0)).map_err(|error| failure_of("read back", &error))
+}
+
+fn stored_word(asked: Stored, file: &dyn DiskFile) -> Stored {
+    if asked == Stored::Device && file.reads_device() { Stored::Device } else { Stored::Cache }
+}
+
+fn small(index: usize) -> u32 {
+    u32::try_from(index).expect("a group has few files")
+}

@@ -1,0 +1,415 @@
+//! One connection at the receiver: greeting, destination, then jobs until the sender says it is done.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::destination::Destination;
+use super::directories::{Directories, Held};
+use super::receipt::{Signer, now_seconds};
+use super::stage::Arrivals;
+use super::{file, group, stage, verify};
+use crate::connect::admission::Admission;
+use crate::jobs::Jobs;
+use crate::protocol::entry::{DirectoryTable, FileEntry};
+use crate::protocol::failure::Failure;
+use crate::protocol::limits::{
+    CHUNK_BYTES_MAX, CHUNK_STREAMS_MAX, GREETING_TIMEOUT, JOBS_AT_ONCE_MAX, PATH_BYTES_MAX, POOL_BYTES, QUEUE_PARCELS,
+    WORKING_EVERY,
+};
+use crate::protocol::message::{Begin, FromReceiver, FromSender, IndexedFailure, Ready};
+use crate::protocol::receipt::Stored;
+use crate::seams::Environment;
+use crate::seams::buffer::{Hop, Parcel, Piece, Pool};
+use crate::seams::disk::Reading;
+use crate::wire::WireError;
+use crate::wire::connection::{CloseReason, Connection};
+use crate::wire::identity::KeyPair;
+use crate::wire::stream::{ChunkStream, Incoming, Outgoing};
+use crate::wire::watch::{Heard, until_stalled};
+use crate::workers::{self, Workers};
+
+/// Threads of each stage.
+const STAGE_THREADS: usize = 2;
+/// Numbers of group jobs begin here: the sender numbers its large files from 0.
+const GROUP_NUMBERS: u64 = 1 << 63;
+
+/// What the receiving side allows and where it receives.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The directory beneath which everything stays.
+    pub root: RootPolicy,
+    /// Whether existing targets may be replaced.
+    pub replace: bool,
+    /// The umask of the person at this host.
+    pub umask: u32,
+    /// Whether modes are carried as they are, past the umask: where the same person started both sides.
+    pub exact_modes: bool,
+}
+
+/// Who names the directory.
+#[derive(Clone, Debug)]
+pub enum RootPolicy {
+    /// The sender: the same person started both sides.
+    NamedBySender,
+    /// The person at this host.
+    Fixed(PathBuf),
+}
+
+/// A receiver: what stays the same over all its connections.
+#[derive(Debug)]
+pub struct Receiver {
+    /// The doors.
+    pub environment: Environment,
+    /// Signs receipts.
+    pub identity: Arc<KeyPair>,
+    /// Who may send.
+    pub admission: Admission,
+    /// What may be done.
+    pub policy: Policy,
+    /// Files that may be open at once for staging.
+    pub open_files_max: usize,
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub enum Ending {
+    /// The sender said that everything is done.
+    Done,
+    /// It was lost, or the sender left: the same sender may come back.
+    Left,
+    /// It was ended here.
+    Refused(Failure),
+}
+
+/// What ends a job.
+#[derive(Debug)]
+pub(super) enum JobError {
+    /// For a reason that the sender is told.
+    Failed(Failure),
+    /// The stream cannot be used any more.
+    Wire(WireError),
+}
+
+impl From<Failure> for JobError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<WireError> for JobError {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+/// What all jobs of one connection share.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) begin: Begin,
+    pub(super) directories: Directories,
+    pub(super) jobs: Jobs<dyn Arrivals>,
+    /// Queue of pieces out of QUIC.
+    pub(super) arrived: mpsc::Sender<Parcel>,
+    pub(super) readers: Workers,
+    pub(super) signer: Signer,
+    pub(super) heard: Heard,
+    /// Taken off the modes that are carried.
+    pub(super) attribute_umask: u32,
+    replace: bool,
+    pool: Pool,
+    descriptors: Arc<Semaphore>,
+    descriptors_max: usize,
+    groups: AtomicU64,
+}
+
+impl Session {
+    /// Whether this sender may replace targets.
+    pub(super) fn may_replace(&self) -> bool {
+        self.replace && !self.begin.no_replace
+    }
+
+    /// How the stored copy is to be read back.
+    pub(super) fn reading(&self) -> Reading {
+        if self.begin.stored == Stored::Device { Reading::PastCache } else { Reading::Cached }
+    }
+
+    /// The number of a new group.
+    pub(super) fn next_group(&self) -> u64 {
+        GROUP_NUMBERS + self.groups.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Waits until this many files may be opened for staging.
+    pub(super) async fn descriptors(&self, count: usize) -> Option<OwnedSemaphorePermit> {
+        let count = u32::try_from(count.min(self.descriptors_max)).expect("groups are small");
+        Arc::clone(&self.descriptors).acquire_many_owned(count).await.ok()
+    }
+
+    /// The directory of an entry, opened or made with all above it. Blocks.
+    pub(super) fn place_of(&self, table: &DirectoryTable, directory: Option<u32>) -> Result<Arc<Held>, Failure> {
+        let Some(directory) = directory else { return Ok(Arc::clone(self.directories.root())) };
+        let mut resolved = self.directories.resolve(table, self.attribute_umask);
+        if directory as usize >= resolved.len() {
+            return Err(Failure::Protocol);
+        }
+        resolved.swap_remove(directory as usize)
+    }
+
+    /// The path of an entry below the destination, as receipts name it.
+    pub(super) fn path_of(&self, table: &DirectoryTable, entry: &FileEntry) -> Result<Vec<u8>, Failure> {
+        let path = table.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;
+        if path.len() > PATH_BYTES_MAX { Err(Failure::PathTooLong) } else { Ok(path) }
+    }
+}
+
+/// Greets a new connection: nothing else is heard or said before the token was proved. Closes it otherwise.
+pub async fn greet(receiver: &Receiver, connection: &Connection) -> Option<(Outgoing, Incoming)> {
+    let greeting = async {
+        let (mut outgoing, mut incoming) = connection.accept_job().await.ok()?;
+        let Ok(Some(FromSender::Hello { proof, .. })) = incoming.receive().await else { return None };
+        let exporter = connection.exporter().ok()?;
+        match receiver.admission.admit(connection.peer_key(), &exporter, &proof, now_seconds()) {
+            Ok(()) => {
+                outgoing.send(&FromReceiver::Welcome { minor: 0 }).await.ok()?;
+                Some((outgoing, incoming))
+            }
+            Err(failure) => {
+                outgoing.send(&FromReceiver::Refused(failure)).await.ok()?;
+                outgoing.finish();
+                // The sender closes once it has read why.
+                connection.closed().await;
+                None
+            }
+        }
+    };
+    let greeted = tokio::time::timeout(GREETING_TIMEOUT, greeting).await.ok().flatten();
+    if greeted.is_none() {
+        connection.close(CloseReason::NotAdmitted);
+    }
+    greeted
+}
+
+/// Serves a greeted connection to its end.
+pub async fn serve(receiver: &Receiver, connection: Connection, control: (Outgoing, Incoming)) -> Ending {
+    let (mut outgoing, mut incoming) = control;
+    match begin(receiver, &connection, &mut outgoing, &mut incoming).await {
+        Ok(session) => run(session, &connection, &mut outgoing, &mut incoming).await,
+        Err(JobError::Failed(failure)) => {
+            if outgoing.send(&FromReceiver::Refused(failure)).await.is_ok() {
+                outgoing.finish();
+                let read = tokio::time::timeout(GREETING_TIMEOUT, connection.closed()).await;
+                tracing::debug!("the refused sender closed: {read:?}");
+            }
+            connection.close(CloseReason::Done);
+            Ending::Refused(failure)
+        }
+        Err(JobError::Wire(error)) => left(&error),
+    }
+}
+
+fn left(error: &WireError) -> Ending {
+    tracing::info!("the connection ended: {error}");
+    Ending::Left
+}
+
+async fn begin(
+    receiver: &Receiver,
+    connection: &Connection,
+    outgoing: &mut Outgoing,
+    incoming: &mut Incoming,
+) -> Result<Arc<Session>, JobError> {
+    connection.raise_windows();
+    connection.allow_streams(JOBS_AT_ONCE_MAX + 1, CHUNK_STREAMS_MAX);
+    let message = tokio::time::timeout(GREETING_TIMEOUT, incoming.receive()).await;
+    let Ok(Some(FromSender::Begin(begin))) = message.map_err(|_| Failure::Protocol)? else {
+        return Err(Failure::Protocol.into());
+    };
+    let (disk, policy) = (Arc::clone(&receiver.environment.disk), receiver.policy.clone());
+    let (named, single_file) = (begin.destination.clone(), begin.single_file);
+    let destination = workers::run(move || match &policy.root {
+        RootPolicy::Fixed(_) if !named.is_empty() => Err(Failure::Protocol),
+        RootPolicy::Fixed(path) => Destination::existing(disk.as_ref(), path),
+        RootPolicy::NamedBySender => Destination::named(disk.as_ref(), &path_from(named), single_file, policy.umask),
+    })
+    .await?;
+    // Where the sender's person may not know this host's directories, they are not told.
+    let told = match receiver.policy.root {
+        RootPolicy::NamedBySender => bytes_of(&destination.path),
+        RootPolicy::Fixed(_) => Vec::new(),
+    };
+    let file_name = destination.file_name.as_ref().map(|name| name.as_bytes().to_vec().into());
+    let session = session(receiver, connection, begin, &destination, told.clone());
+    outgoing.send(&FromReceiver::Ready(Ready { file_name, directory: told })).await?;
+    Ok(session)
+}
+
+fn session(
+    receiver: &Receiver,
+    connection: &Connection,
+    begin: Begin,
+    destination: &Destination,
+    told: Vec<u8>,
+) -> Arc<Session> {
+    let jobs: Jobs<dyn Arrivals> = Jobs::default();
+    let buffers = &receiver.environment.buffers;
+    let (arrived, to_verify) = buffers.queue(Hop::WireToVerify, QUEUE_PARCELS);
+    let (checked, to_stage) = buffers.queue(Hop::VerifyToStage, QUEUE_PARCELS);
+    verify::start(STAGE_THREADS, jobs.clone(), to_verify, checked);
+    stage::start(STAGE_THREADS, jobs.clone(), to_stage);
+    let policy = &receiver.policy;
+    Arc::new(Session {
+        signer: Signer {
+            identity: Arc::clone(&receiver.identity),
+            transfer: begin.transfer,
+            directory: told,
+            sender: connection.peer_key(),
+        },
+        begin,
+        directories: Directories::new(destination),
+        jobs,
+        arrived,
+        readers: Workers::start("read-back", STAGE_THREADS, CHUNK_BYTES_MAX as usize),
+        heard: Heard::default(),
+        attribute_umask: if policy.exact_modes { 0 } else { policy.umask },
+        replace: policy.replace,
+        pool: Pool::new(POOL_BYTES),
+        descriptors: Arc::new(Semaphore::new(receiver.open_files_max)),
+        descriptors_max: receiver.open_files_max,
+        groups: AtomicU64::new(0),
+    })
+}
+
+/// Takes jobs and chunks until the sender ends the session or is lost.
+async fn run(
+    session: Arc<Session>,
+    connection: &Connection,
+    outgoing: &mut Outgoing,
+    incoming: &mut Incoming,
+) -> Ending {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(accept_chunks(Arc::clone(&session), connection.clone()));
+    let mut working = tokio::time::interval(WORKING_EVERY);
+    let stalled = until_stalled(connection, &session.heard);
+    tokio::pin!(stalled);
+    let ending = loop {
+        tokio::select! {
+            job = connection.accept_job() => match job {
+                Ok((outgoing, incoming)) => {
+                    tasks.spawn(serve_job(Arc::clone(&session), outgoing, incoming));
+                }
+                Err(error) => break left(&error),
+            },
+            message = incoming.receive() => match message {
+                Ok(Some(FromSender::Working)) => session.heard.working(),
+                Ok(Some(FromSender::End)) => break end(connection, outgoing).await,
+                Ok(_) => break Ending::Refused(Failure::Protocol),
+                Err(error) => break left(&error),
+            },
+            _ = working.tick() => {
+                if let Err(error) = outgoing.send(&FromReceiver::Working).await {
+                    break left(&error);
+                }
+            }
+            () = &mut stalled => {
+                connection.close(CloseReason::Stalled);
+                break Ending::Left;
+            }
+        }
+    };
+    if matches!(ending, Ending::Refused(_)) {
+        connection.close(CloseReason::Protocol);
+    }
+    tasks.shutdown().await;
+    ending
+}
+
+async fn end(connection: &Connection, outgoing: &mut Outgoing) -> Ending {
+    if let Err(error) = outgoing.send(&FromReceiver::Ended).await {
+        return left(&error);
+    }
+    // The sender closes the connection when it has read the last word; if it cannot, everything is committed all the same.
+    if tokio::time::timeout(GREETING_TIMEOUT, connection.closed()).await.is_err() {
+        connection.close(CloseReason::Done);
+    }
+    Ending::Done
+}
+
+async fn serve_job(session: Arc<Session>, mut outgoing: Outgoing, mut incoming: Incoming) {
+    let done = first_message(session, &mut outgoing, &mut incoming).await;
+    match done {
+        Ok(()) => outgoing.finish(),
+        Err(JobError::Failed(failure)) => {
+            if outgoing.send(&FromReceiver::Refused(failure)).await.is_ok() {
+                outgoing.finish();
+            }
+        }
+        Err(JobError::Wire(error)) => tracing::debug!("a job ended: {error}"),
+    }
+}
+
+async fn first_message(
+    session: Arc<Session>,
+    outgoing: &mut Outgoing,
+    incoming: &mut Incoming,
+) -> Result<(), JobError> {
+    let message: Option<FromSender> = incoming.receive().await?;
+    session.heard.message();
+    match message {
+        Some(FromSender::OfferGroup { directories, files }) => {
+            group::serve(session, directories, files, outgoing, incoming).await
+        }
+        Some(FromSender::OfferFile { job, directories, file, chunk_bytes }) if job < GROUP_NUMBERS => {
+            file::serve(session, file::Offer { job, directories, file, chunk_bytes }, outgoing, incoming).await
+        }
+        Some(FromSender::FinishDirectories(table)) => {
+            let failed = workers::run(move || session.directories.finish(&table, session.attribute_umask)).await;
+            let failed = failed.into_iter().map(|(index, failure)| IndexedFailure { index, failure }).collect();
+            Ok(outgoing.send(&FromReceiver::Finished(failed)).await?)
+        }
+        _ => Err(Failure::Protocol.into()),
+    }
+}
+
+async fn accept_chunks(session: Arc<Session>, connection: Connection) {
+    let mut chunks = JoinSet::new();
+    while let Ok(stream) = connection.accept_chunk().await {
+        chunks.spawn(take_chunk(Arc::clone(&session), stream));
+        while chunks.try_join_next().is_some() {}
+    }
+}
+
+/// Takes one chunk off its stream and hands it to the verify stage.
+async fn take_chunk(session: Arc<Session>, mut stream: ChunkStream) {
+    let Ok(header) = stream.header().await else { return };
+    let accepted = session.jobs.find(header.job).and_then(|job| job.accept(header.index, header.round));
+    // Not wanted: its job is over, or the chunk is there already.
+    let Some(length) = accepted.filter(|&length| length == header.length_bytes as usize) else {
+        return stream.refuse();
+    };
+    let mut bytes = session.pool.lend(length).await;
+    if let Err(error) = stream.body_into(&mut bytes).await {
+        tracing::debug!("a chunk did not arrive: {error}");
+        if let Some(job) = session.jobs.find(header.job) {
+            job.arrived_bad(header.index);
+        }
+        return;
+    }
+    let piece = Piece { index: header.index, hash: Some(header.hash), bytes };
+    let parcel = Parcel { job: header.job, round: header.round, pieces: vec![piece] };
+    if session.arrived.send(parcel).await.is_err() {
+        tracing::debug!("a chunk arrived after the session's end");
+    }
+}
+
+fn path_from(bytes: Vec<u8>) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    PathBuf::from(std::ffi::OsString::from_vec(bytes))
+}
+
+fn bytes_of(path: &std::path::Path) -> Vec<u8> {
+    use std::os::unix::ffi::OsStrExt;
+    path.as_os_str().as_bytes().to_vec()
+}

@@ -1,0 +1,250 @@
+//! The staging file: where bytes wait beside their target until they are proven.
+//!
+//! `Staging` is being written, `Flushed` may be read back, `ReadBack` may be renamed; each consumes the one before. After
+//! a failed write or sync the staging file is dead: the value is dropped, never synced again; what is really there may be
+//! found by a later run, by its hash alone.
+
+use std::ffi::OsString;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::directories::Held;
+use super::failure_of;
+use crate::hash::Root;
+use crate::protocol::entry::{Attributes, Name};
+use crate::protocol::failure::Failure;
+use crate::protocol::limits::LOCK_WAIT;
+use crate::protocol::receipt::Stored;
+use crate::seams::disk::{DiskFile, Kind, Metadata, Reading, Timestamp, Writing};
+
+/// A final name and what was there when it was offered.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) place: Arc<Held>,
+    pub(super) name: Name,
+    /// The regular file that had the name, if any: only this one may be replaced.
+    pub(super) seen: Option<Metadata>,
+}
+
+impl Target {
+    /// Looks at what has the name. Anything but a regular file is refused, and never followed.
+    pub(super) fn look(place: Arc<Held>, name: Name) -> Result<Self, Failure> {
+        let seen = match place.directory.metadata_of(name.as_os_str()) {
+            Ok(metadata) if metadata.kind == Kind::File => Some(metadata),
+            Ok(_) => return Err(Failure::TargetNotRegular),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failure_of("look at a target", &error)),
+        };
+        Ok(Self { place, name, seen })
+    }
+
+    /// Whether a file with this length and time is there already.
+    pub(super) fn looks_like(&self, length_bytes: u64, attributes: Attributes) -> bool {
+        self.seen.is_some_and(|seen| seen.length_bytes == length_bytes && seen.modified == modified(attributes))
+    }
+
+    /// Whether a staging file of an earlier run may hold something.
+    pub(super) fn has_staging(&self) -> bool {
+        self.place.directory.metadata_of(&self.name.staging()).is_ok_and(|found| found.length_bytes > 0)
+    }
+
+    /// Opens the target that was seen for reading.
+    pub(super) fn open_seen(&self, reading: Reading) -> Result<Arc<dyn DiskFile>, Failure> {
+        let seen = self.seen.ok_or(Failure::TargetChanged)?;
+        let file = self
+            .place
+            .directory
+            .open_file(self.name.as_os_str(), reading)
+            .map_err(|error| failure_of("open a target", &error))?;
+        let now = file.metadata().map_err(|error| failure_of("look at a target", &error))?;
+        if now.unchanged(&seen) { Ok(file) } else { Err(Failure::TargetChanged) }
+    }
+}
+
+/// A staging file that is being written.
+#[derive(Debug)]
+pub(super) struct Staging {
+    target: Target,
+    name: OsString,
+    file: Arc<dyn DiskFile>,
+}
+
+impl Staging {
+    /// Makes the target's staging file, or takes over the one of an earlier run; one holder at a time. Blocks for up to
+    /// [`LOCK_WAIT`] while another process holds it: a killed run needs a moment to let go.
+    pub(super) fn open(target: Target, writing: Writing) -> Result<Self, Failure> {
+        let name = target.name.staging();
+        let patience = Instant::now() + LOCK_WAIT;
+        loop {
+            let directory = &target.place.directory;
+            let file = match directory.create_file(&name, writing) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    match directory.open_for_writing(&name, writing) {
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                        Err(error) if is_not_ours(&error) => return Err(Failure::StagingUnusable),
+                        opened => opened,
+                    }
+                }
+                created => created,
+            };
+            let file = file.map_err(|error| failure_of("open a staging file", &error))?;
+            if lock_before(file.as_ref(), patience)? && is_still_there(&target, &name, file.as_ref())? {
+                return Ok(Self { target, name, file });
+            }
+        }
+    }
+
+    /// For writing.
+    pub(super) fn file(&self) -> &Arc<dyn DiskFile> {
+        &self.file
+    }
+
+    /// The target it is for.
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Sets the attributes that the committed file is to have.
+    pub(super) fn set_attributes(&self, attributes: Attributes, umask: u32) -> io::Result<()> {
+        self.file.set_mode(attributes.permissions() & !umask)?;
+        self.file.set_modified(modified(attributes))
+    }
+
+    /// Cuts to the exact length, sets the attributes and flushes everything.
+    pub(super) fn flush(self, length_bytes: u64, attributes: Attributes, umask: u32) -> Result<Flushed, Failure> {
+        let prepare = || {
+            self.file.set_length(length_bytes)?;
+            self.set_attributes(attributes, umask)
+        };
+        prepare().map_err(|error| failure_of("finish a staging file", &error))?;
+        self.file.sync_all().map_err(|error| sync_failed(&error))?;
+        Ok(Flushed { staging: self, length_bytes })
+    }
+
+    /// Flushes many at once, whose lengths and attributes are set: one sync point. Its failure names no file, so none counts.
+    pub(super) fn flush_together(all: Vec<(Self, u64)>) -> Result<Vec<Flushed>, Failure> {
+        if let Some((first, _)) = all.first() {
+            first.target.place.directory.sync_file_system().map_err(|error| sync_failed(&error))?;
+        }
+        Ok(all.into_iter().map(|(staging, length_bytes)| Flushed { staging, length_bytes }).collect())
+    }
+
+    /// The target, once the staging file has its name.
+    pub(super) fn into_target(self) -> Target {
+        self.target
+    }
+
+    /// Opens the staging file a second time, for reading what is on the disk.
+    pub(super) fn reader(&self, reading: Reading) -> Result<Arc<dyn DiskFile>, Failure> {
+        let opened = self.target.place.directory.open_file(&self.name, reading).and_then(|reader| {
+            let same = reader.metadata()?.same_file(&self.file.metadata()?);
+            Ok((reader, same))
+        });
+        match opened {
+            Ok((reader, true)) => Ok(reader),
+            Ok((_, false)) => Err(Failure::StagingUnusable),
+            Err(error) => Err(failure_of("open a staging file for reading back", &error)),
+        }
+    }
+
+    /// Gives the staging file up for good: there is nothing in it to come back for.
+    pub(super) fn discard(self) {
+        if let Err(error) = self.target.place.directory.remove_file(&self.name) {
+            tracing::warn!("remove a staging file: {error}");
+        }
+    }
+}
+
+/// A staging file, complete and flushed after its last write.
+#[derive(Debug)]
+pub(super) struct Flushed {
+    staging: Staging,
+    length_bytes: u64,
+}
+
+impl Flushed {
+    /// Something has to be written again.
+    pub(super) fn write_again(self) -> Staging {
+        self.staging
+    }
+
+    /// In bytes.
+    pub(super) fn length_bytes(&self) -> u64 {
+        self.length_bytes
+    }
+
+    /// For opening a reader.
+    pub(super) fn staging(&self) -> &Staging {
+        &self.staging
+    }
+
+    /// Every byte was read back since the flush, or since a flush that covered it, and hashes to this root.
+    pub(super) fn read_back(self, root: Root, stored: Stored) -> ReadBack {
+        ReadBack { staging: self.staging, length_bytes: self.length_bytes, root, stored }
+    }
+}
+
+/// A staging file whose content is known from the disk.
+#[derive(Debug)]
+pub(super) struct ReadBack {
+    pub(super) staging: Staging,
+    pub(super) length_bytes: u64,
+    pub(super) root: Root,
+    pub(super) stored: Stored,
+}
+
+impl ReadBack {
+    /// Something has to be written again.
+    pub(super) fn write_again(self) -> Staging {
+        self.staging
+    }
+
+    /// Name of the staging file.
+    pub(super) fn staging_name(&self) -> &OsString {
+        &self.staging.name
+    }
+}
+
+/// The time as the disk takes it.
+pub(super) fn modified(attributes: Attributes) -> Timestamp {
+    Timestamp { seconds: attributes.modified_seconds, nanoseconds: attributes.modified_nanoseconds }
+}
+
+/// What a failed sync means: nothing written since is believed.
+pub(super) fn sync_failed(error: &io::Error) -> Failure {
+    match failure_of("flush", error) {
+        Failure::NoSpace => Failure::NoSpace,
+        _ => Failure::SyncFailed,
+    }
+}
+
+fn lock_before(file: &dyn DiskFile, patience: Instant) -> Result<bool, Failure> {
+    loop {
+        match file.try_lock() {
+            Ok(true) => return Ok(true),
+            Ok(false) if Instant::now() >= patience => return Err(Failure::StagingHeld),
+            // There is no wait with a time limit for flock: look again soon.
+            Ok(false) => std::thread::park_timeout(std::time::Duration::from_millis(20)),
+            Err(error) => return Err(failure_of("lock a staging file", &error)),
+        }
+    }
+}
+
+/// The file that was locked must still have the name: whoever held it before may have renamed it.
+fn is_still_there(target: &Target, name: &OsString, file: &dyn DiskFile) -> Result<bool, Failure> {
+    let held = file.metadata().map_err(|error| failure_of("look at a staging file", &error))?;
+    match target.place.directory.metadata_of(name) {
+        Ok(found) if !found.same_file(&held) => Ok(false),
+        Ok(found) if found.is_own && found.links == 1 => Ok(true),
+        Ok(_) => Err(Failure::StagingUnusable),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failure_of("look at a staging file", &error)),
+    }
+}
+
+/// A link, a directory, a fifo or a foreign file has the staging file's name.
+fn is_not_ours(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory | io::ErrorKind::PermissionDenied)
+        || error.raw_os_error() == Some(40)
+}
