@@ -1,0 +1,213 @@
+//! How far a transfer is: counters that the halves raise and that any display may look at.
+//!
+//! Plain atomics, raised per chunk or file. **Nothing here draws, waits or knows a terminal.**
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+/// What a transfer is mostly doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The receiver reads back what an earlier run left.
+    CheckingWhatIsThere,
+    /// Chunks travel.
+    Sending,
+    /// All has been sent; the receiver still reads it back.
+    ReadingBack,
+    /// All has been read back; names are set and flushed.
+    Committing,
+}
+
+impl Phase {
+    /// As a person reads it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::CheckingWhatIsThere => "checking what is there",
+            Self::Sending => "sending",
+            Self::ReadingBack => "reading back",
+            Self::Committing => "committing",
+        }
+    }
+}
+
+/// Raised by the halves, read by a display. Each method adds; [`Counters::snapshot`] reads.
+#[derive(Debug, Default)]
+pub struct Counters {
+    files_found: AtomicU64,
+    bytes_found: AtomicU64,
+    walk_finished: AtomicBool,
+    files_done: AtomicU64,
+    bytes_done: AtomicU64,
+    checked_bytes: AtomicU64,
+    sent_bytes: AtomicU64,
+    read_back_bytes: AtomicU64,
+    committed_files: AtomicU64,
+    reused_bytes: AtomicU64,
+    repaired_chunks: AtomicU64,
+    /// 0 until a phase is set, then 1 + its position in [`PHASES`].
+    phase: AtomicU8,
+}
+
+/// For the number in [`Counters::phase`].
+const PHASES: [Phase; 4] = [Phase::CheckingWhatIsThere, Phase::Sending, Phase::ReadingBack, Phase::Committing];
+
+/// The counters at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Files the walk has met.
+    pub files_found: u64,
+    /// Their bytes.
+    pub bytes_found: u64,
+    /// Whether the walk is over, so that what was found is all there is.
+    pub walk_finished: bool,
+    /// Files that are finished, well or not.
+    pub files_done: u64,
+    /// Bytes that are finished, of finished files and others.
+    pub bytes_done: u64,
+    /// Bytes an earlier run left that were read and compared.
+    pub checked_bytes: u64,
+    /// Bytes put on the wire, repairs included.
+    pub sent_bytes: u64,
+    /// Bytes the receiver read back.
+    pub read_back_bytes: u64,
+    /// Files that have their receipt.
+    pub committed_files: u64,
+    /// Bytes that were there already and not sent.
+    pub reused_bytes: u64,
+    /// Chunks sent again after a failed check.
+    pub repaired_chunks: u64,
+}
+
+/// A method that raises the counter of the same name.
+macro_rules! raise {
+    ($($(#[$doc:meta])* $counter:ident;)*) => {
+        $($(#[$doc])* pub fn $counter(&self, more: u64) {
+            self.$counter.fetch_add(more, Ordering::Relaxed);
+        })*
+    };
+}
+
+impl Counters {
+    raise! {
+        /// Files the walk has met.
+        files_found;
+        /// Their bytes.
+        bytes_found;
+        /// Files that are finished, well or not.
+        files_done;
+        /// Bytes that are finished.
+        bytes_done;
+        /// Bytes an earlier run left that were read and compared.
+        checked_bytes;
+        /// Bytes put on the wire, repairs included.
+        sent_bytes;
+        /// Bytes the receiver read back.
+        read_back_bytes;
+        /// Files that have their receipt.
+        committed_files;
+        /// Bytes that were there already and not sent.
+        reused_bytes;
+        /// Chunks sent again after a failed check.
+        repaired_chunks;
+    }
+
+    /// What was found is all there is.
+    pub fn walk_finished(&self) {
+        self.walk_finished.store(true, Ordering::Relaxed);
+    }
+
+    /// Says what is going on, where the counters cannot tell.
+    pub fn set_phase(&self, phase: Phase) {
+        let position = PHASES.iter().position(|other| *other == phase).unwrap_or(0);
+        self.phase.store(u8::try_from(position + 1).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// The phase that was set last; if none was, the one the counters suggest.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        let set = usize::from(self.phase.load(Ordering::Relaxed));
+        match set.checked_sub(1).and_then(|position| PHASES.get(position)) {
+            Some(phase) => *phase,
+            None => self.snapshot().suggested_phase(),
+        }
+    }
+
+    /// All counters, each read once (not all at the same instant).
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Snapshot {
+            files_found: value(&self.files_found),
+            bytes_found: value(&self.bytes_found),
+            walk_finished: self.walk_finished.load(Ordering::Relaxed),
+            files_done: value(&self.files_done),
+            bytes_done: value(&self.bytes_done),
+            checked_bytes: value(&self.checked_bytes),
+            sent_bytes: value(&self.sent_bytes),
+            read_back_bytes: value(&self.read_back_bytes),
+            committed_files: value(&self.committed_files),
+            reused_bytes: value(&self.reused_bytes),
+            repaired_chunks: value(&self.repaired_chunks),
+        }
+    }
+}
+
+impl Snapshot {
+    fn suggested_phase(&self) -> Phase {
+        let arrived = self.sent_bytes.saturating_add(self.reused_bytes);
+        let all_found = self.walk_finished && self.files_found > 0;
+        if all_found && self.read_back_bytes >= self.bytes_found {
+            Phase::Committing
+        } else if all_found && arrived >= self.bytes_found {
+            Phase::ReadingBack
+        } else if self.sent_bytes > 0 || self.files_done > 0 {
+            Phase::Sending
+        } else {
+            Phase::CheckingWhatIsThere
+        }
+    }
+
+    /// Bytes of [`Snapshot::bytes_found`] that count as done in `phase`; never more than those.
+    #[must_use]
+    pub fn position(&self, phase: Phase) -> u64 {
+        let within = match phase {
+            Phase::CheckingWhatIsThere => self.checked_bytes,
+            Phase::Sending => self.sent_bytes.saturating_add(self.reused_bytes),
+            Phase::ReadingBack | Phase::Committing => self.read_back_bytes,
+        };
+        within.max(self.bytes_done).min(self.bytes_found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counters_suggest_the_phase_until_one_is_set() {
+        let counters = Counters::default();
+        assert_eq!(counters.phase(), Phase::CheckingWhatIsThere);
+        counters.files_found(1);
+        counters.bytes_found(10);
+        counters.sent_bytes(4);
+        assert_eq!(counters.phase(), Phase::Sending);
+        counters.sent_bytes(6);
+        counters.walk_finished();
+        assert_eq!(counters.phase(), Phase::ReadingBack);
+        counters.read_back_bytes(10);
+        assert_eq!(counters.phase(), Phase::Committing);
+        for phase in PHASES {
+            counters.set_phase(phase);
+            assert_eq!(counters.phase(), phase);
+        }
+    }
+
+    #[test]
+    fn the_position_never_passes_what_was_found() {
+        let counters = Counters::default();
+        counters.bytes_found(10);
+        counters.sent_bytes(25);
+        assert_eq!(counters.snapshot().position(Phase::Sending), 10);
+        assert_eq!(counters.snapshot().position(Phase::ReadingBack), 0);
+    }
+}

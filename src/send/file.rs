@@ -1,0 +1,444 @@
+//! One large file: offer it, read, hash and send what the receiver lacks, compare everything, authorise the commit.
+//!
+//! What to do when is decided by [`FileSending`]; this file does it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::Problem;
+use super::receipt::{self, Sent};
+use super::session::{JobError, Session};
+use super::source::{OpenSource, Uploads, check_unchanged, open_past_cache, origin_word};
+use super::walk::{FileWork, SourceFile, attributes_of};
+use crate::chunk::{ChunkIndex, ChunkSize, Geometry};
+use crate::hash::{Position, Root};
+use crate::protocol::entry::FileEntry;
+use crate::protocol::failure::Failure;
+use crate::protocol::limits::{CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNKS_MAX};
+use crate::protocol::message::{ChunkHeader, FileAnswer, FromReceiver, FromSender, Have, Run};
+use crate::protocol::receipt::Origin;
+use crate::protocol::sending::{Action, FileSending};
+use crate::reading::{hash_range, read_range};
+use crate::seams::buffer::{Parcel, Piece};
+use crate::seams::disk::{DiskFile, Metadata};
+use crate::wire::WireError;
+use crate::wire::stream::{Incoming, Outgoing};
+use crate::workers;
+
+/// Sends one large file. Fails only if the connection does; what is wrong with the file is told to the observer.
+pub(super) async fn send(session: &Arc<Session>, work: &FileWork) -> Result<(), WireError> {
+    match attempt(session, work).await {
+        Ok(()) => {
+            session.counters.files_done(1);
+            Ok(())
+        }
+        Err(JobError::Problem(problem)) => {
+            session.failed(&work.file.shown(), &problem);
+            Ok(())
+        }
+        Err(JobError::Wire(error)) => Err(error),
+    }
+}
+
+async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError> {
+    let source = work.file.clone();
+    let open = workers::run(move || OpenSource::open(&source)).await?;
+    let geometry = geometry_of(&open.before)?;
+    let entry = FileEntry {
+        directory: work.file.place,
+        name: session.target_name(&work.file.name),
+        length_bytes: geometry.length_bytes(),
+        attributes: attributes_of(&open.before),
+    };
+    let number = session.next_number();
+    let (mut outgoing, mut incoming) = session.connection.open_job().await?;
+    let offer = FromSender::OfferFile {
+        job: number,
+        directories: work.directories.clone(),
+        file: entry.clone(),
+        chunk_bytes: geometry.chunk_size().bytes(),
+    };
+    outgoing.send(&offer).await?;
+    let answer = match hear(session, &mut incoming).await? {
+        FromReceiver::FileAnswer(FileAnswer::Trusted) => {
+            session.observer.trusted(&work.file.shown());
+            return Ok(());
+        }
+        FromReceiver::FileAnswer(answer) => answer,
+        FromReceiver::Refused(failure) => return Err(failure.into()),
+        _ => return Err(Failure::Protocol.into()),
+    };
+    let job = Arc::new(FileJob {
+        session: Arc::clone(session),
+        number,
+        source: work.file.clone(),
+        open,
+        geometry,
+        past_cache: OnceLock::new(),
+        shared: Mutex::new(Shared {
+            state: FileSending::new(geometry, session.plan.second_read, answer),
+            pieces: HashMap::new(),
+            problem: None,
+        }),
+        wake: Notify::new(),
+    });
+    let uploads: Arc<dyn Uploads> = Arc::clone(&job) as Arc<dyn Uploads>;
+    let _registered = session.jobs.register(number, uploads).ok_or(Failure::Protocol)?;
+    let committed = job.run(&mut outgoing, &mut incoming).await;
+    match committed {
+        Ok((root, origin)) => {
+            let path = work.directories.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;
+            job.receive_receipt(path, root, origin, &mut incoming).await
+        }
+        Err(JobError::Problem(problem)) => {
+            outgoing.send(&FromSender::GiveUp(problem.failure)).await?;
+            outgoing.finish();
+            Err(problem.into())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn hear(session: &Session, incoming: &mut Incoming) -> Result<FromReceiver, JobError> {
+    let message: Option<FromReceiver> = incoming.receive().await?;
+    session.heard.message();
+    message.ok_or(JobError::Wire(WireError::EndedEarly))
+}
+
+/// The smallest chunks that keep their number in bounds.
+fn geometry_of(before: &Metadata) -> Result<Geometry, Failure> {
+    let mut chunk_bytes = CHUNK_BYTES_DEFAULT;
+    loop {
+        let geometry = Geometry::new(before.length_bytes, ChunkSize::new(chunk_bytes).ok_or(Failure::Protocol)?);
+        match geometry.count() {
+            // It was longer than one chunk when it was listed.
+            0 | 1 => return Err(Failure::SourceChanged),
+            count if count <= CHUNKS_MAX => return Ok(geometry),
+            _ if chunk_bytes >= CHUNK_BYTES_MAX => return Err(Failure::TooLarge),
+            _ => chunk_bytes *= 2,
+        }
+    }
+}
+
+/// State of the file between its stages.
+#[derive(Debug)]
+struct FileJob {
+    session: Arc<Session>,
+    number: u64,
+    source: SourceFile,
+    open: OpenSource,
+    geometry: Geometry,
+    past_cache: OnceLock<Arc<dyn DiskFile>>,
+    shared: Mutex<Shared>,
+    wake: Notify,
+}
+
+/// What several threads tell the job.
+#[derive(Debug)]
+struct Shared {
+    state: FileSending,
+    /// The bytes read last of each chunk that is not decided upon yet.
+    pieces: HashMap<u64, Piece>,
+    problem: Option<Problem>,
+}
+
+impl FileJob {
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail(&self, problem: Problem) {
+        self.shared().problem.get_or_insert(problem);
+        self.wake.notify_one();
+    }
+
+    /// The source for reads past the cache.
+    fn past_cache(&self) -> Result<Arc<dyn DiskFile>, Problem> {
+        if let Some(file) = self.past_cache.get() {
+            return Ok(Arc::clone(file));
+        }
+        let file = open_past_cache(&self.source, &self.open.before)?;
+        Ok(Arc::clone(self.past_cache.get_or_init(|| file)))
+    }
+
+    /// Runs until the commit is authorised: answers the root and the sender's word for it.
+    async fn run(
+        self: &Arc<Self>,
+        outgoing: &mut Outgoing,
+        incoming: &mut Incoming,
+    ) -> Result<(Root, Origin), JobError> {
+        let mut uploads: JoinSet<Result<(), WireError>> = JoinSet::new();
+        let mut runs = Runs::default();
+        loop {
+            loop {
+                let (action, problem) = {
+                    let mut shared = self.shared();
+                    (shared.state.next_action(), shared.problem.take())
+                };
+                if let Some(problem) = problem {
+                    return Err(problem.into());
+                }
+                let Some(action) = action else { break };
+                if let Some(commit) = self.act(action, &mut runs, &mut uploads, outgoing).await? {
+                    return Ok(commit);
+                }
+            }
+            runs.flush(outgoing, self).await?;
+            tokio::select! {
+                () = self.wake.notified() => {}
+                message = hear(&self.session, incoming) => self.heard(message?)?,
+                Some(uploaded) = uploads.join_next() => match uploaded {
+                    Ok(uploaded) => unless_unwanted(uploaded)?,
+                    Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+                },
+            }
+        }
+    }
+
+    async fn act(
+        self: &Arc<Self>,
+        action: Action,
+        runs: &mut Runs,
+        uploads: &mut JoinSet<Result<(), WireError>>,
+        outgoing: &mut Outgoing,
+    ) -> Result<Option<(Root, Origin)>, JobError> {
+        match action {
+            Action::Read { index, past_cache } => self.read(index, past_cache),
+            Action::ReadOrigin(index) => self.read_origin(index),
+            Action::Send { index, round } => self.upload(index, round, uploads)?,
+            Action::Forget(index) => {
+                self.shared().pieces.remove(&index);
+            }
+            Action::Keep(run) => runs.keep(run, outgoing, self).await?,
+            Action::Copy(run) => runs.copy(run, outgoing, self).await?,
+            Action::Claim(root) => outgoing.send(&FromSender::Claim(root.0)).await?,
+            Action::Redo { round, chunks } => {
+                runs.flush(outgoing, self).await?;
+                outgoing.send(&FromSender::Redo { round, chunks }).await?;
+            }
+            Action::GiveUp(failure) => return Err(failure.into()),
+            Action::Commit(root) => {
+                runs.flush(outgoing, self).await?;
+                let (source, before) = (self.source.clone(), self.open.before);
+                workers::run(move || check_unchanged(&source, &before)).await?;
+                let origin = self.origin();
+                outgoing.send(&FromSender::CommitFile { root: root.0, origin }).await?;
+                return Ok(Some((root, origin)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn origin(&self) -> Origin {
+        let second_read = self.past_cache.get().filter(|_| self.session.plan.second_read);
+        origin_word(second_read.map(AsRef::as_ref))
+    }
+
+    /// Reads a chunk into memory of the pool and hands it to the hash stage.
+    fn read(self: &Arc<Self>, index: u64, past_cache: bool) {
+        let job = Arc::clone(self);
+        // The memory is waited for here and not in the job's loop, which must go on to hear decisions that free some.
+        tokio::spawn(async move {
+            let Some(range) = job.geometry.range(ChunkIndex(index)) else { return };
+            let length = range.end - range.start;
+            let mut bytes = job.session.pool.lend(usize::try_from(length).expect("chunks fit into memory")).await;
+            let reader = Arc::clone(&job);
+            let task = move |_: &mut _| {
+                let read = || {
+                    let file = if past_cache { reader.past_cache()? } else { Arc::clone(&reader.open.file) };
+                    read_range(file.as_ref(), range, &mut bytes).map_err(|error| Problem::reading(&error))?;
+                    // Shorter than it was: somebody cut it.
+                    if bytes.len() as u64 == length { Ok(()) } else { Err(Problem::from(Failure::SourceChanged)) }
+                };
+                match read() {
+                    Ok(()) => {
+                        let pieces = vec![Piece { index, hash: None, bytes }];
+                        let parcel = Parcel { job: reader.number, round: 0, pieces };
+                        if reader.session.read.blocking_send(parcel).is_err() {
+                            reader.fail(Failure::SourceIo.into());
+                        }
+                    }
+                    Err(problem) => reader.fail(problem),
+                }
+            };
+            job.session.readers.submit(task).await;
+        });
+    }
+
+    /// Reads a chunk a second time, past the cache, with memory and hasher of its own.
+    fn read_origin(self: &Arc<Self>, index: u64) {
+        let job = Arc::clone(self);
+        tokio::spawn(async move {
+            let reader = Arc::clone(&job);
+            let task = move |memory: &mut _| {
+                let mut read = || {
+                    let range = reader.geometry.range(ChunkIndex(index)).ok_or(Failure::Protocol)?;
+                    let position = Position::Chunk { offset_bytes: range.start };
+                    hash_range(reader.past_cache()?.as_ref(), range, position, memory)
+                        .map_err(|error| Problem::reading(&error))
+                };
+                match read() {
+                    Ok(hash) => {
+                        reader.shared().state.origin_read(ChunkIndex(index), hash);
+                        reader.wake.notify_one();
+                    }
+                    Err(problem) => reader.fail(problem),
+                }
+            };
+            job.session.second_readers.submit(task).await;
+        });
+    }
+
+    /// Sends the bytes read last of a chunk on a stream of their own.
+    fn upload(&self, index: u64, round: u32, uploads: &mut JoinSet<Result<(), WireError>>) -> Result<(), JobError> {
+        let Some(Piece { hash: Some(hash), bytes, .. }) = self.shared().pieces.remove(&index) else {
+            return Err(Failure::Protocol.into());
+        };
+        let length_bytes = u32::try_from(bytes.len()).expect("chunks are at most some MiB");
+        let header = ChunkHeader { job: self.number, index, length_bytes, round, hash };
+        let connection = self.session.connection.clone();
+        self.session.counters.sent_bytes(u64::from(length_bytes));
+        uploads.spawn(async move { connection.send_chunk(header, Bytes::from_owner(bytes)).await });
+        Ok(())
+    }
+
+    /// What the receiver says while the file is under way.
+    fn heard(&self, message: FromReceiver) -> Result<(), JobError> {
+        let mut shared = self.shared();
+        match message {
+            FromReceiver::Have(have) => {
+                let count = u64::from(have.count).min(self.geometry.count());
+                for place in 0..count {
+                    let staged = Have::hash_at(&have.staged, place as usize);
+                    let target = Have::hash_at(&have.target, place as usize);
+                    let index = have.first.checked_add(place).ok_or(Failure::Protocol)?;
+                    shared.state.have(ChunkIndex(index), staged, target);
+                }
+                self.session.counters.checked_bytes(count * u64::from(self.geometry.chunk_size().bytes()));
+            }
+            FromReceiver::Bad(index) => {
+                shared.state.arrived_bad(ChunkIndex(index));
+                self.session.counters.repaired_chunks(1);
+            }
+            FromReceiver::Stored { round, chunks } => {
+                let bytes = chunks.len() as u64 * u64::from(self.geometry.chunk_size().bytes());
+                self.session.counters.read_back_bytes(bytes);
+                for chunk in chunks {
+                    shared.state.stored(round, ChunkIndex(chunk.index), chunk.piece_hash());
+                }
+            }
+            FromReceiver::Equal => shared.state.target_equals_claim(),
+            FromReceiver::Refused(failure) => return Err(failure.into()),
+            _ => return Err(Failure::Protocol.into()),
+        }
+        Ok(())
+    }
+
+    async fn receive_receipt(
+        &self,
+        path: Vec<u8>,
+        root: Root,
+        origin: Origin,
+        incoming: &mut Incoming,
+    ) -> Result<(), JobError> {
+        loop {
+            match hear(&self.session, incoming).await? {
+                FromReceiver::FileReceipt { proof, signed } => {
+                    if proof.origin != origin {
+                        return Err(Failure::ReceiptInvalid.into());
+                    }
+                    let repairs = self.shared().state.repairs();
+                    self.session.counters.repaired_chunks(repairs.stored + repairs.source);
+                    let unchanged = self.shared().state.found_target_equal();
+                    let sent = Sent { path, length_bytes: self.geometry.length_bytes(), root, proof, unchanged };
+                    return Ok(receipt::accept(&self.session, &[sent], &signed)?);
+                }
+                FromReceiver::Refused(failure) => return Err(failure.into()),
+                // Reports that crossed with the commit.
+                FromReceiver::Stored { .. } | FromReceiver::Have(_) => {}
+                _ => return Err(Failure::Protocol.into()),
+            }
+        }
+    }
+}
+
+/// A chunk that the receiver does not want any more is no failure of the connection: its job says why.
+fn unless_unwanted(uploaded: Result<(), WireError>) -> Result<(), WireError> {
+    match uploaded {
+        Err(WireError::Unwanted) => Ok(()),
+        uploaded => uploaded,
+    }
+}
+
+impl Uploads for FileJob {
+    fn position(&self, index: u64) -> Option<Position> {
+        let range = self.geometry.range(ChunkIndex(index))?;
+        Some(Position::Chunk { offset_bytes: range.start })
+    }
+
+    fn hashed(&self, parcel: Parcel) {
+        let mut shared = self.shared();
+        for piece in parcel.pieces {
+            if let (Some(hash), true) = (piece.hash, self.geometry.contains(ChunkIndex(piece.index))) {
+                let index = piece.index;
+                shared.pieces.insert(index, piece);
+                shared.state.read(ChunkIndex(index), hash);
+            }
+        }
+        drop(shared);
+        self.wake.notify_one();
+    }
+}
+
+/// Collects chunks that are kept or copied one after another into runs.
+#[derive(Debug, Default)]
+struct Runs {
+    kept: Option<Run>,
+    copied: Option<Run>,
+}
+
+impl Runs {
+    async fn keep(&mut self, run: Run, outgoing: &mut Outgoing, job: &FileJob) -> Result<(), WireError> {
+        if let Some(full) = extend(&mut self.kept, run) {
+            send_run(FromSender::Keep(full), full, outgoing, job).await?;
+        }
+        Ok(())
+    }
+
+    async fn copy(&mut self, run: Run, outgoing: &mut Outgoing, job: &FileJob) -> Result<(), WireError> {
+        if let Some(full) = extend(&mut self.copied, run) {
+            send_run(FromSender::Copy(full), full, outgoing, job).await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self, outgoing: &mut Outgoing, job: &FileJob) -> Result<(), WireError> {
+        if let Some(run) = self.kept.take() {
+            send_run(FromSender::Keep(run), run, outgoing, job).await?;
+        }
+        if let Some(run) = self.copied.take() {
+            send_run(FromSender::Copy(run), run, outgoing, job).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn send_run(message: FromSender, run: Run, outgoing: &mut Outgoing, job: &FileJob) -> Result<(), WireError> {
+    job.session.counters.reused_bytes(run.count * u64::from(job.geometry.chunk_size().bytes()));
+    outgoing.send(&message).await
+}
+
+/// Adds a run to the one being collected; answers the old one if they do not join.
+fn extend(collected: &mut Option<Run>, run: Run) -> Option<Run> {
+    match collected {
+        Some(old) if old.first + old.count == run.first => {
+            old.count += run.count;
+            None
+        }
+        _ => collected.replace(run),
+    }
+}

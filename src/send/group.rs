@@ -1,0 +1,530 @@
+//! A group of small files: read, offered, sent and committed together; each compared by itself with its second read.
+//!
+//! A file that fails leaves the group and does not hold up the others.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::Problem;
+use super::receipt::{self, Sent};
+use super::session::{JobError, Session};
+use super::source::{OpenSource, Uploads, check_unchanged, open_past_cache, origin_word};
+use super::walk::{GroupWork, SourceFile, attributes_of};
+use crate::hash::{PieceHash, Position, Root};
+use crate::protocol::entry::FileEntry;
+use crate::protocol::failure::Failure;
+use crate::protocol::limits::{CHUNK_BYTES_DEFAULT, GROUP_BYTES_MAX, RESENDS_MAX};
+use crate::protocol::message::{
+    FromReceiver, FromSender, GroupFile, GroupFileAnswer, IndexedFailure, IndexedHash, IndexedOrigin, IndexedProof,
+    Signed,
+};
+use crate::protocol::receipt::{Origin, Proof};
+use crate::reading::{hash_range, read_range};
+use crate::seams::buffer::{Parcel, Piece, PieceBuffer};
+use crate::seams::disk::{DiskFile, Metadata};
+use crate::wire::WireError;
+use crate::wire::stream::{Incoming, Outgoing};
+use crate::workers::{self, Workers};
+
+/// Sends one group. Fails only if the connection does; what is wrong with a file is told to the observer.
+pub(super) async fn send(session: &Arc<Session>, work: &GroupWork) -> Result<(), WireError> {
+    let mut group = Group::new(session, work);
+    if group.session.plan.quick {
+        group.look().await;
+    } else {
+        group.read((0..work.files.len()).collect(), false).await;
+    }
+    match group.transfer().await {
+        Ok(()) => {}
+        Err(JobError::Problem(problem)) => {
+            for file in &mut group.files {
+                file.fail(session, Problem { failure: problem.failure, detail: problem.detail.clone() });
+            }
+        }
+        Err(JobError::Wire(error)) => return Err(error),
+    }
+    let done = group.files.iter().filter(|file| !matches!(file.state, State::Failed)).count();
+    session.counters.files_done(done as u64);
+    Ok(())
+}
+
+/// One file of the group.
+#[derive(Debug)]
+struct File {
+    source: SourceFile,
+    before: Option<Metadata>,
+    /// Of what was read last, and so of what the receiver is told.
+    root: Option<Root>,
+    bytes: Option<PieceBuffer>,
+    /// What the second read, and the disk it came from, say.
+    origin: Option<Origin>,
+    /// What the receiver read back.
+    stored: Option<Root>,
+    resends: u32,
+    state: State,
+    unchanged: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing to be done but compare.
+    Waiting,
+    /// To be sent, again perhaps.
+    Wanted,
+    /// Trusted by length and time: nothing is proved, nothing committed.
+    Trusted,
+    /// Told to the observer.
+    Failed,
+}
+
+impl File {
+    fn fail(&mut self, session: &Session, problem: impl Into<Problem>) {
+        if matches!(self.state, State::Waiting | State::Wanted) {
+            session.failed(&self.source.shown(), &problem.into());
+            self.state = State::Failed;
+            self.bytes = None;
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Waiting | State::Wanted)
+    }
+
+    /// To be sent once more, unless that was tried too often.
+    fn send_again(&mut self, session: &Session, failure: Failure) {
+        self.resends += 1;
+        session.counters.repaired_chunks(1);
+        if self.resends > RESENDS_MAX {
+            return self.fail(session, failure);
+        }
+        self.bytes = None;
+        self.state = State::Wanted;
+    }
+}
+
+struct Group<'a> {
+    session: &'a Arc<Session>,
+    work: &'a GroupWork,
+    files: Vec<File>,
+    /// Positions in `files` in the order of the offer.
+    offered: Vec<usize>,
+}
+
+impl<'a> Group<'a> {
+    fn new(session: &'a Arc<Session>, work: &'a GroupWork) -> Self {
+        let file = |source: &SourceFile| File {
+            source: source.clone(),
+            before: None,
+            root: None,
+            bytes: None,
+            origin: None,
+            stored: None,
+            resends: 0,
+            state: State::Waiting,
+            unchanged: false,
+        };
+        Self { session, work, files: work.files.iter().map(file).collect(), offered: Vec::new() }
+    }
+
+    /// Takes lengths and times only: whether a file has to be read is decided by the receiver's answer.
+    async fn look(&mut self) {
+        let sources: Vec<_> = self.files.iter().map(|file| file.source.clone()).collect();
+        let look = move || {
+            let look = |source: &SourceFile| source.directory.handle.metadata_of(source.name.as_os_str());
+            sources.iter().map(look).collect::<Vec<_>>()
+        };
+        for (file, looked) in self.files.iter_mut().zip(workers::run(look).await) {
+            match looked {
+                Ok(metadata) => file.before = Some(metadata),
+                Err(error) => file.fail(self.session, Problem::reading(&error)),
+            }
+        }
+    }
+
+    /// Reads these files and has them hashed.
+    async fn read(&mut self, positions: Vec<usize>, past_cache: bool) {
+        if positions.is_empty() {
+            return;
+        }
+        let number = self.session.next_number();
+        let (hashed, when_hashed) = oneshot::channel();
+        let job: Arc<dyn Uploads> =
+            Arc::new(Hashing { files: self.files.len() as u64, hashed: Mutex::new(Some(hashed)) });
+        let Some(_registered) = self.session.jobs.register(number, job) else { return };
+        let (opened, when_opened) = oneshot::channel();
+        let wanted: Vec<_> = positions
+            .iter()
+            .map(|&position| (position, self.files[position].source.clone(), self.files[position].before))
+            .collect();
+        let queue = self.session.read.clone();
+        let task = move |_: &mut _| {
+            let (pieces, outcomes) = read_files(&wanted, past_cache);
+            if opened.send(outcomes).is_ok() && queue.blocking_send(Parcel { job: number, round: 0, pieces }).is_err() {
+                tracing::debug!("a group was read after the session's end");
+            }
+        };
+        self.session.readers.submit(task).await;
+        let Ok(outcomes) = when_opened.await else { return };
+        for (position, outcome) in outcomes {
+            match outcome {
+                Ok(before) => self.files[position].before = Some(before),
+                Err(problem) => self.files[position].fail(self.session, problem),
+            }
+        }
+        let Ok(pieces) = when_hashed.await else { return };
+        for piece in pieces {
+            let file = &mut self.files[piece.index as usize];
+            file.root = piece.hash.map(|hash| Root(hash.0));
+            file.bytes = Some(piece.bytes);
+        }
+    }
+
+    async fn transfer(&mut self) -> Result<(), JobError> {
+        self.offered = (0..self.files.len()).filter(|&position| self.files[position].is_open()).collect();
+        let (mut outgoing, mut incoming) = self.session.connection.open_job().await?;
+        let second_reads = if self.session.plan.quick { None } else { self.start_second_reads() };
+        outgoing.send(&self.offer()).await?;
+        self.hear_answer(&mut incoming).await?;
+        if self.offered.is_empty() {
+            return Ok(());
+        }
+        let mut second_reads = second_reads.or_else(|| self.start_second_reads());
+        loop {
+            if self.files.iter().any(|file| file.state == State::Wanted) {
+                self.send_wanted(&mut outgoing, &mut incoming).await?;
+            } else if let Some(reads) = second_reads.take() {
+                self.compare(reads.await.map_err(|_| Failure::SourceIo)?).await;
+            } else {
+                break;
+            }
+        }
+        self.commit(&mut outgoing, &mut incoming).await
+    }
+
+    fn offer(&self) -> FromSender {
+        let files = self.offered.iter().filter_map(|&position| {
+            let file = &self.files[position];
+            let before = file.before.as_ref()?;
+            let entry = FileEntry {
+                directory: file.source.place,
+                name: self.session.target_name(&file.source.name),
+                length_bytes: before.length_bytes,
+                attributes: attributes_of(before),
+            };
+            Some(GroupFile { entry, root: file.root.map(Into::into) })
+        });
+        FromSender::OfferGroup { directories: self.work.directories.clone(), files: files.collect() }
+    }
+
+    async fn hear_answer(&mut self, incoming: &mut Incoming) -> Result<(), JobError> {
+        let FromReceiver::GroupAnswer(answers) = self.hear(incoming).await? else {
+            return Err(Failure::Protocol.into());
+        };
+        if answers.len() != self.offered.len() {
+            return Err(Failure::Protocol.into());
+        }
+        for (&position, answer) in self.offered.iter().zip(answers) {
+            let file = &mut self.files[position];
+            match answer {
+                GroupFileAnswer::Send => file.state = State::Wanted,
+                GroupFileAnswer::Staged(root) => file.stored = Some(root.root()),
+                GroupFileAnswer::Present(root) => {
+                    file.stored = Some(root.root());
+                    file.unchanged = true;
+                }
+                GroupFileAnswer::Trusted => {
+                    self.session.observer.trusted(&file.source.shown());
+                    file.state = State::Trusted;
+                }
+                GroupFileAnswer::Refused(failure) => file.fail(self.session, failure),
+            }
+            if file.stored.is_some() {
+                self.session.counters.reused_bytes(file.before.map_or(0, |before| before.length_bytes));
+                file.bytes = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what is wanted, and hears what became of it.
+    async fn send_wanted(&mut self, outgoing: &mut Outgoing, incoming: &mut Incoming) -> Result<(), JobError> {
+        let missing: Vec<usize> = self.positions(|file| file.state == State::Wanted && file.bytes.is_none());
+        let again = missing.iter().any(|&position| self.files[position].resends > 0);
+        self.read(missing, again).await;
+        let (mut list, mut all_bytes) = (Vec::new(), Vec::new());
+        for (index, &position) in self.offered.iter().enumerate() {
+            let file = &mut self.files[position];
+            if file.state != State::Wanted {
+                continue;
+            }
+            let (Some(root), Some(bytes)) = (file.root, file.bytes.take()) else {
+                file.fail(self.session, Failure::SourceIo);
+                continue;
+            };
+            list.push(IndexedHash::new(index as u64, PieceHash(root.0)));
+            all_bytes.push(bytes);
+            file.state = State::Waiting;
+        }
+        if list.is_empty() {
+            return Ok(());
+        }
+        outgoing.send(&FromSender::Pieces(list)).await?;
+        for bytes in all_bytes {
+            self.session.counters.sent_bytes(bytes.len() as u64);
+            outgoing.send_bytes(Bytes::from_owner(bytes)).await?;
+        }
+        let FromReceiver::GroupStored { stored, bad, failed } = self.hear(incoming).await? else {
+            return Err(Failure::Protocol.into());
+        };
+        self.heard_stored(&stored, &bad, &failed)
+    }
+
+    fn heard_stored(&mut self, stored: &[IndexedHash], bad: &[u32], failed: &[IndexedFailure]) -> Result<(), JobError> {
+        let session = self.session;
+        for stored in stored {
+            let index = u32::try_from(stored.index).map_err(|_| Failure::Protocol)?;
+            let file = self.file(index)?;
+            let root = stored.hash.root();
+            file.stored = Some(root);
+            session.counters.read_back_bytes(file.before.map_or(0, |before| before.length_bytes));
+            if file.root != Some(root) {
+                file.send_again(session, Failure::StoredMismatch);
+            }
+        }
+        for &index in bad {
+            self.file(index)?.send_again(session, Failure::ArrivedMismatch);
+        }
+        for failed in failed {
+            self.file(failed.index)?.fail(session, failed.failure);
+        }
+        Ok(())
+    }
+
+    /// Compares the second reads with what was sent. Where they differ both are read again: a stable answer wins.
+    async fn compare(&mut self, reads: Vec<SecondRead>) {
+        for (position, read) in reads {
+            let file = &mut self.files[position];
+            if !file.is_open() {
+                continue;
+            }
+            match read {
+                Ok((root, origin)) if file.root == Some(root) => file.origin = Some(origin),
+                Ok(_) => self.settle(position).await,
+                Err(problem) => file.fail(self.session, problem),
+            }
+        }
+    }
+
+    async fn settle(&mut self, position: usize) {
+        let (source, before) = (self.files[position].source.clone(), self.files[position].before);
+        let read_twice = move || {
+            let before = before.ok_or(Failure::Protocol)?;
+            let first = second_read(&source, &before, &mut PieceBuffer::unpooled(0))?;
+            Ok::<_, Problem>((first, second_read(&source, &before, &mut PieceBuffer::unpooled(0))?))
+        };
+        let session = self.session;
+        let outcome = workers::run(read_twice).await;
+        let file = &mut self.files[position];
+        match outcome {
+            Ok((first, second)) if first == second => {
+                let (root, origin) = second;
+                file.origin = Some(origin);
+                if file.root == Some(root) {
+                    session.counters.repaired_chunks(1);
+                } else {
+                    file.root = Some(root);
+                    file.stored = None;
+                    file.unchanged = false;
+                    file.send_again(session, Failure::SourceUnstable);
+                }
+            }
+            Ok(_) => file.fail(session, Failure::SourceUnstable),
+            Err(problem) => file.fail(session, problem),
+        }
+    }
+
+    /// Authorises the files that are proven, and hears their receipt.
+    async fn commit(&mut self, outgoing: &mut Outgoing, incoming: &mut Incoming) -> Result<(), JobError> {
+        let mut list = Vec::new();
+        for (index, &position) in self.offered.iter().enumerate() {
+            let file = &mut self.files[position];
+            if !file.is_open() {
+                continue;
+            }
+            match (file.root, file.origin) {
+                (Some(root), Some(origin)) if file.stored == Some(root) => {
+                    let index = u32::try_from(index).expect("groups are small");
+                    list.push(IndexedOrigin { index, root: root.into(), origin });
+                }
+                _ => file.fail(self.session, Failure::StoredMismatch),
+            }
+        }
+        outgoing.send(&FromSender::CommitGroup(list.clone())).await?;
+        let FromReceiver::GroupReceipt { files, failed, signed } = self.hear(incoming).await? else {
+            return Err(Failure::Protocol.into());
+        };
+        for failed in &failed {
+            let session = self.session;
+            self.file(failed.index)?.fail(session, failed.failure);
+        }
+        self.receipt(&list, &files, &signed)
+    }
+
+    /// Checks that the receipt covers what was authorised, and only that.
+    fn receipt(&mut self, list: &[IndexedOrigin], files: &[IndexedProof], signed: &Signed) -> Result<(), JobError> {
+        let mut sent = Vec::with_capacity(files.len());
+        let mut authorised = list.iter();
+        for proved in files {
+            let named = authorised.find(|named| named.index == proved.index).ok_or(Failure::ReceiptInvalid)?;
+            let file = self.file(proved.index)?;
+            let name = file.source.name.clone();
+            let (place, unchanged) = (file.source.place, file.unchanged);
+            let length_bytes = file.before.map_or(0, |before| before.length_bytes);
+            let name = self.session.target_name(&name);
+            let path = self.work.directories.path_of(place, &name).ok_or(Failure::Protocol)?;
+            let proof = Proof { origin: named.origin, stored: proved.stored, durable: proved.durable };
+            sent.push(Sent { path, length_bytes, root: named.root.root(), proof, unchanged });
+        }
+        let open = self.files.iter().filter(|file| file.is_open()).count();
+        if open != sent.len() {
+            return Err(Failure::ReceiptInvalid.into());
+        }
+        if sent.is_empty() { Ok(()) } else { Ok(receipt::accept(self.session, &sent, signed)?) }
+    }
+
+    /// Second reads of all offered files, past the cache, on the threads for that.
+    fn start_second_reads(&self) -> Option<oneshot::Receiver<Vec<SecondRead>>> {
+        let wanted: Vec<_> = self
+            .positions(File::is_open)
+            .into_iter()
+            .filter_map(|position| {
+                let file = &self.files[position];
+                Some((position, file.source.clone(), file.before?, file.root))
+            })
+            .collect();
+        let is_second_read_wanted = self.session.plan.second_read;
+        let (sender, receiver) = oneshot::channel();
+        let workers: Workers = self.session.second_readers.clone();
+        tokio::spawn(async move {
+            let task = move |memory: &mut _| {
+                let read = |(position, source, before, root): (usize, SourceFile, Metadata, Option<Root>)| {
+                    let outcome = match root {
+                        Some(root) if !is_second_read_wanted => {
+                            check_unchanged(&source, &before).map(|()| (root, Origin::FirstRead))
+                        }
+                        _ => second_read(&source, &before, memory),
+                    };
+                    (position, outcome)
+                };
+                if sender.send(wanted.into_iter().map(read).collect()).is_err() {
+                    tracing::debug!("a group was read again after the session's end");
+                }
+            };
+            workers.submit(task).await;
+        });
+        Some(receiver)
+    }
+
+    fn positions(&self, wanted: impl Fn(&File) -> bool) -> Vec<usize> {
+        (0..self.files.len()).filter(|&position| wanted(&self.files[position])).collect()
+    }
+
+    fn file(&mut self, index: u32) -> Result<&mut File, JobError> {
+        let position = *self.offered.get(index as usize).ok_or(Failure::Protocol)?;
+        Ok(&mut self.files[position])
+    }
+
+    async fn hear(&self, incoming: &mut Incoming) -> Result<FromReceiver, JobError> {
+        let message: Option<FromReceiver> = incoming.receive().await?;
+        self.session.heard.message();
+        match message.ok_or(WireError::EndedEarly)? {
+            FromReceiver::Refused(failure) => Err(failure.into()),
+            message => Ok(message),
+        }
+    }
+}
+
+/// Position of a file and what its first read found.
+type Outcome = (usize, Result<Metadata, Problem>);
+/// Position of a file and what its second read found.
+type SecondRead = (usize, Result<(Root, Origin), Problem>);
+
+/// Reads whole files; what cannot be read is told and left out.
+fn read_files(wanted: &[(usize, SourceFile, Option<Metadata>)], past_cache: bool) -> (Vec<Piece>, Vec<Outcome>) {
+    let mut pieces = Vec::with_capacity(wanted.len());
+    let mut outcomes = Vec::with_capacity(wanted.len());
+    let mut room = GROUP_BYTES_MAX + u64::from(CHUNK_BYTES_DEFAULT);
+    for (position, source, before) in wanted {
+        let read = read_file(source, before.as_ref(), past_cache, room).map(|(bytes, before)| {
+            room -= bytes.len() as u64;
+            pieces.push(Piece { index: *position as u64, hash: None, bytes });
+            before
+        });
+        outcomes.push((*position, read));
+    }
+    (pieces, outcomes)
+}
+
+fn read_file(
+    source: &SourceFile,
+    before: Option<&Metadata>,
+    past_cache: bool,
+    room: u64,
+) -> Result<(PieceBuffer, Metadata), Problem> {
+    let (file, now): (Arc<dyn DiskFile>, Metadata) = match (past_cache, before) {
+        (true, Some(before)) => (open_past_cache(source, before)?, *before),
+        _ => {
+            let open = OpenSource::open(source)?;
+            (open.file, open.before)
+        }
+    };
+    // It was small when it was listed, and what was offered cannot change any more.
+    let fits = now.length_bytes <= u64::from(CHUNK_BYTES_DEFAULT).min(room);
+    if !fits || before.is_some_and(|before| !before.unchanged(&now)) {
+        return Err(Failure::SourceChanged.into());
+    }
+    let length = usize::try_from(now.length_bytes).expect("small files fit into memory");
+    let mut bytes = PieceBuffer::unpooled(length);
+    read_range(file.as_ref(), 0..now.length_bytes, &mut bytes).map_err(|error| Problem::reading(&error))?;
+    if bytes.len() == length { Ok((bytes, now)) } else { Err(Failure::SourceChanged.into()) }
+}
+
+/// Reads and hashes a small file past the cache. The file must be what it was before the first read, and stay so.
+fn second_read(source: &SourceFile, before: &Metadata, memory: &mut PieceBuffer) -> Result<(Root, Origin), Problem> {
+    let file = open_past_cache(source, before)?;
+    let length = usize::try_from(before.length_bytes).expect("small files fit into memory");
+    if memory.whole_blocks_mut().len() < length {
+        *memory = PieceBuffer::unpooled(length);
+    }
+    let hash = hash_range(file.as_ref(), 0..before.length_bytes, Position::WholeFile, memory);
+    let hash = hash.map_err(|error| Problem::reading(&error))?;
+    let after = file.metadata().map_err(|error| Problem::reading(&error))?;
+    if !after.unchanged(before) {
+        return Err(Failure::SourceChanged.into());
+    }
+    Ok((Root(hash.0), origin_word(Some(file.as_ref()))))
+}
+
+/// Waits for the pieces of one reading to come out of the hash stage.
+#[derive(Debug)]
+struct Hashing {
+    files: u64,
+    hashed: Mutex<Option<oneshot::Sender<Vec<Piece>>>>,
+}
+
+impl Uploads for Hashing {
+    fn position(&self, index: u64) -> Option<Position> {
+        (index < self.files).then_some(Position::WholeFile)
+    }
+
+    fn hashed(&self, parcel: Parcel) {
+        let sender = self.hashed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(sender) = sender
+            && sender.send(parcel.pieces).is_err()
+        {
+            tracing::debug!("a group was hashed after its end");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The sending half: walk ─▶ source ─▶ hash ─▶ upload, and beside it the second read that everything is compared with.
+//!
+//! [`session`] runs a transfer over as many connections as it takes; each job is a group of small files ([`group`]) or
+//! one large file ([`file`]). **The source is never touched, and nothing here knows the receiving half.**
+
+mod file;
+mod group;
+mod receipt;
+pub mod session;
+mod source;
+mod walk;
+
+use std::fmt::Debug;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use session::{Ended, run};
+
+use crate::protocol::failure::Failure;
+use crate::protocol::receipt::{Receipt, Stored};
+
+/// What is to be sent, where to, and how carefully.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// As the person wrote them; a trailing slash means the contents of a directory.
+    pub sources: Vec<PathBuf>,
+    /// As the person wrote it, where the sender names the destination; else empty.
+    pub destination: Vec<u8>,
+    /// Whether every source is read a second time, past the page cache.
+    pub second_read: bool,
+    /// How the stored copy is to be checked.
+    pub stored: Stored,
+    /// Never replace a target.
+    pub no_replace: bool,
+    /// Trust a target of the same length and time.
+    pub quick: bool,
+    /// How long to try to connect again after the connection was lost.
+    pub retry_for: Duration,
+}
+
+/// Who is told what becomes of each file. Called from several threads.
+pub trait Observer: Send + Sync + Debug {
+    /// The file or directory could not be transferred. The path is the source's.
+    fn failed(&self, path: &[u8], failure: Failure, detail: Option<&str>);
+    /// The entry is of a kind that is not carried, or has a name that is not.
+    fn skipped(&self, path: &[u8], why: &str);
+    /// The target has the same length and time and was trusted.
+    fn trusted(&self, path: &[u8]);
+    /// Files are committed, and this is their receipt, verified. `unchanged` tells of each whether its target was
+    /// equal already.
+    fn committed(&self, receipt: &Receipt, signature: &[u8; 64], unchanged: &[bool]);
+    /// Something the person should know, that is no failure.
+    fn notice(&self, words: &str);
+}
+
+/// Why one file was not transferred.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    failure: Failure,
+    detail: Option<String>,
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        Self { failure, detail: None }
+    }
+}
+
+impl Problem {
+    /// The problem that an error of the source's disk is.
+    fn reading(error: &io::Error) -> Self {
+        let failure = match error.kind() {
+            io::ErrorKind::NotFound => Failure::SourceVanished,
+            io::ErrorKind::PermissionDenied => Failure::SourceDenied,
+            // It was a regular file when it was listed.
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput => {
+                Failure::SourceChanged
+            }
+            _ if matches!(error.raw_os_error(), Some(23 | 24)) => Failure::TooManyOpenFiles,
+            // ELOOP: a link took its place.
+            _ if error.raw_os_error() == Some(40) => Failure::SourceChanged,
+            _ => Failure::SourceIo,
+        };
+        Self { failure, detail: Some(error.to_string()) }
+    }
+}

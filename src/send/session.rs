@@ -1,0 +1,467 @@
+//! A transfer at the sender: connect, greet, run the jobs; connect again and go on when the connection is lost.
+//!
+//! Work that was under way when a connection was lost is simply offered again: what the receiver has by then counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::source::{self, Uploads};
+use super::walk::{self, FileWork, Found, GroupWork};
+use super::{Observer, Plan, Problem, file, group};
+use crate::connect::meeting::{MeetError, Meeting};
+use crate::connect::ticket;
+use crate::jobs::Jobs;
+use crate::progress::Counters;
+use crate::protocol::entry::Name;
+use crate::protocol::failure::Failure;
+use crate::protocol::limits::{
+    BACKOFF_FIRST, BACKOFF_MAX, CHUNK_BYTES_MAX, FILES_AT_ONCE, GREETING_TIMEOUT, GROUPS_AT_ONCE, POOL_BYTES,
+    WORKING_EVERY,
+};
+use crate::protocol::message::{Begin, FromReceiver, FromSender};
+use crate::seams::Environment;
+use crate::seams::buffer::{Parcel, Pool};
+use crate::wire::WireError;
+use crate::wire::connection::{CloseReason, Connection};
+use crate::wire::identity::{KeyPair, PublicKey, random_bytes};
+use crate::wire::stream::{Incoming, Outgoing};
+use crate::wire::watch::{Heard, until_stalled};
+use crate::workers::Workers;
+
+/// Threads that read the source, for each of the two reads.
+const READ_THREADS: usize = 2;
+
+/// How a transfer ended. What became of each file was told to the observer.
+#[derive(Debug)]
+pub enum Ended {
+    /// Every file was either committed or told of as failed.
+    Complete,
+    /// The receiver could not be reached at all.
+    Unreachable(MeetError),
+    /// The connection was lost and did not come back in time; the same command goes on.
+    Lost,
+    /// The receiver refused the transfer as a whole.
+    Refused(Failure),
+    /// The other side cannot be talked to.
+    Broken(WireError),
+}
+
+/// What one job ends with when it does not end well.
+#[derive(Debug)]
+pub(super) enum JobError {
+    /// This file, or group, cannot be transferred.
+    Problem(Problem),
+    /// The stream cannot be used any more.
+    Wire(WireError),
+}
+
+impl From<Problem> for JobError {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<Failure> for JobError {
+    fn from(failure: Failure) -> Self {
+        Self::Problem(failure.into())
+    }
+}
+
+impl From<WireError> for JobError {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+/// What all jobs of one connection share.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) connection: Connection,
+    pub(super) plan: Arc<Plan>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) jobs: Jobs<dyn Uploads>,
+    /// Queue of pieces that were read.
+    pub(super) read: tokio::sync::mpsc::Sender<Parcel>,
+    pub(super) readers: Workers,
+    pub(super) second_readers: Workers,
+    pub(super) pool: Pool,
+    pub(super) heard: Heard,
+    pub(super) transfer: [u8; 16],
+    /// The receiving directory as the receiver told it.
+    pub(super) directory: Vec<u8>,
+    pub(super) own_key: PublicKey,
+    /// New name of the single file.
+    file_name: Option<Name>,
+    numbers: AtomicU64,
+}
+
+impl Session {
+    /// The number of a new job.
+    pub(super) fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The name that the receiver is to give a file of the top level.
+    pub(super) fn target_name(&self, name: &Name) -> Name {
+        self.file_name.as_ref().unwrap_or(name).clone()
+    }
+
+    /// Tells that a file failed.
+    pub(super) fn failed(&self, path: &[u8], problem: &Problem) {
+        self.counters.files_done(1);
+        self.observer.failed(path, problem.failure, problem.detail.as_deref());
+    }
+}
+
+/// Runs a transfer to its end.
+pub async fn run(
+    environment: Environment,
+    plan: Plan,
+    mut meeting: Meeting,
+    key: Arc<KeyPair>,
+    observer: Arc<dyn Observer>,
+    counters: Arc<Counters>,
+) -> Ended {
+    let Ok(transfer) = random_bytes() else { return Ended::Refused(Failure::Protocol) };
+    let plan = Arc::new(plan);
+    let disk = Arc::clone(&environment.disk);
+    let found = Arc::new(walk::start(disk, plan.sources.clone(), Arc::clone(&counters), Arc::clone(&observer)));
+    let backlog = Arc::new(Backlog::default());
+    let mut patience = Patience::new(plan.retry_for);
+    loop {
+        let connected = async {
+            let met = meeting.connect(&environment, &key).await.map_err(Ended::Unreachable)?;
+            let opening = Opening {
+                environment: &environment,
+                plan: &plan,
+                observer: &observer,
+                counters: &counters,
+                transfer,
+                own_key: key.public(),
+            };
+            opening.open(met.connection, &met.token).await
+        };
+        let ended = match connected.await {
+            Ok((session, control)) => {
+                patience.connected();
+                drive(&session, control, &found, &backlog).await
+            }
+            Err(ended) => ended,
+        };
+        match ended {
+            Ended::Lost => observer.notice("the connection was lost; connecting again"),
+            Ended::Unreachable(error) if patience.may_retry() && !error.is_final() => {}
+            ended => return finished(ended, meeting).await,
+        }
+        if !patience.pause().await {
+            return finished(Ended::Lost, meeting).await;
+        }
+    }
+}
+
+async fn finished(ended: Ended, meeting: Meeting) -> Ended {
+    meeting.finish().await;
+    ended
+}
+
+/// How long, and how often, to try again.
+#[derive(Debug)]
+struct Patience {
+    retry_for: Duration,
+    was_connected: bool,
+    until: Option<Instant>,
+    pause: Duration,
+}
+
+impl Patience {
+    fn new(retry_for: Duration) -> Self {
+        Self { retry_for, was_connected: false, until: None, pause: BACKOFF_FIRST }
+    }
+
+    fn connected(&mut self) {
+        *self = Self { was_connected: true, ..Self::new(self.retry_for) };
+    }
+
+    /// A receiver that was never reached is not waited for.
+    fn may_retry(&self) -> bool {
+        self.was_connected || self.until.is_some()
+    }
+
+    /// Waits before the next attempt; false if the time is up.
+    async fn pause(&mut self) -> bool {
+        let until = *self.until.get_or_insert_with(|| Instant::now() + self.retry_for);
+        if Instant::now() + self.pause > until {
+            return false;
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(BACKOFF_MAX);
+        true
+    }
+}
+
+/// Work that a lost connection interrupted.
+#[derive(Debug, Default)]
+struct Backlog {
+    groups: Mutex<Vec<GroupWork>>,
+    files: Mutex<Vec<FileWork>>,
+}
+
+fn put_back<T>(backlog: &Mutex<Vec<T>>, work: T) {
+    backlog.lock().unwrap_or_else(PoisonError::into_inner).push(work);
+}
+
+fn take_back<T>(backlog: &Mutex<Vec<T>>) -> Option<T> {
+    backlog.lock().unwrap_or_else(PoisonError::into_inner).pop()
+}
+
+/// A session about to be opened on a new connection.
+struct Opening<'a> {
+    environment: &'a Environment,
+    plan: &'a Arc<Plan>,
+    observer: &'a Arc<dyn Observer>,
+    counters: &'a Arc<Counters>,
+    transfer: [u8; 16],
+    own_key: PublicKey,
+}
+
+type Control = (Outgoing, Incoming);
+
+impl Opening<'_> {
+    /// Proves the token and says what is to be done. No name of a file is sent before the receiver has answered.
+    async fn open(self, connection: Connection, token: &[u8; 16]) -> Result<(Arc<Session>, Control), Ended> {
+        let greeted = tokio::time::timeout(GREETING_TIMEOUT, self.greet(&connection, token)).await;
+        match greeted {
+            Ok(Ok(opened)) => Ok(opened),
+            Ok(Err(JobError::Problem(problem))) => {
+                connection.finish().await;
+                Err(Ended::Refused(problem.failure))
+            }
+            Ok(Err(JobError::Wire(error))) => Err(ended(&connection, error).await),
+            Err(_) => Err(Ended::Lost),
+        }
+    }
+
+    async fn greet(&self, connection: &Connection, token: &[u8; 16]) -> Result<(Arc<Session>, Control), JobError> {
+        let (mut outgoing, mut incoming) = connection.open_job().await?;
+        let proof = ticket::token_proof(token, &connection.exporter()?);
+        outgoing.send(&FromSender::Hello { minor: 0, proof }).await?;
+        match incoming.receive().await? {
+            Some(FromReceiver::Welcome { .. }) => {}
+            Some(FromReceiver::Refused(failure)) => return Err(failure.into()),
+            _ => return Err(Failure::Protocol.into()),
+        }
+        connection.raise_windows();
+        outgoing.send(&FromSender::Begin(self.begin())).await?;
+        loop {
+            match incoming.receive().await? {
+                Some(FromReceiver::Ready(ready)) => {
+                    let file_name = match ready.file_name {
+                        Some(bytes) => Some(Name::new(&bytes).map_err(|_| Failure::Protocol)?),
+                        None => None,
+                    };
+                    return Ok((self.session(connection, ready.directory, file_name), (outgoing, incoming)));
+                }
+                Some(FromReceiver::Working) => {}
+                Some(FromReceiver::Refused(failure)) => return Err(failure.into()),
+                _ => return Err(Failure::Protocol.into()),
+            }
+        }
+    }
+
+    fn begin(&self) -> Begin {
+        Begin {
+            transfer: self.transfer,
+            destination: self.plan.destination.clone(),
+            single_file: walk::is_single_file(self.environment.disk.as_ref(), &self.plan.sources),
+            stored: self.plan.stored,
+            no_replace: self.plan.no_replace,
+            quick: self.plan.quick,
+        }
+    }
+
+    fn session(&self, connection: &Connection, directory: Vec<u8>, file_name: Option<Name>) -> Arc<Session> {
+        let jobs: Jobs<dyn Uploads> = Jobs::default();
+        Arc::new(Session {
+            connection: connection.clone(),
+            plan: Arc::clone(self.plan),
+            observer: Arc::clone(self.observer),
+            counters: Arc::clone(self.counters),
+            read: source::start_hashing(self.environment, &jobs),
+            jobs,
+            readers: Workers::start("source", READ_THREADS, 0),
+            second_readers: Workers::start("origin", READ_THREADS, CHUNK_BYTES_MAX as usize),
+            pool: Pool::new(POOL_BYTES),
+            heard: Heard::default(),
+            transfer: self.transfer,
+            directory,
+            own_key: self.own_key,
+            file_name,
+            numbers: AtomicU64::new(0),
+        })
+    }
+}
+
+/// What the end of a connection means for the transfer.
+async fn ended(connection: &Connection, error: WireError) -> Ended {
+    // A stream that ends is often the first sign of a connection that does: its own reason says more.
+    let error = match tokio::time::timeout(Duration::from_secs(1), connection.closed()).await {
+        Ok(reason) => reason,
+        Err(_) => error,
+    };
+    match error {
+        WireError::ClosedByPeer { reason: CloseReason::NotAdmitted } => Ended::Refused(Failure::NotAdmitted),
+        WireError::ClosedByPeer { reason: CloseReason::Protocol } => Ended::Refused(Failure::Protocol),
+        WireError::VersionMismatch => Ended::Refused(Failure::Version),
+        WireError::ClosedByPeer { .. } | WireError::ClosedHere => Ended::Lost,
+        error if error.is_lost() => Ended::Lost,
+        error => Ended::Broken(error),
+    }
+}
+
+/// Runs jobs over one connection until there is no work left or the connection is lost.
+async fn drive(session: &Arc<Session>, control: Control, found: &Arc<Found>, backlog: &Arc<Backlog>) -> Ended {
+    let (mut outgoing, mut incoming) = control;
+    let connection = session.connection.clone();
+    let stalled = until_stalled(&connection, &session.heard);
+    tokio::pin!(stalled);
+    let mut working = tokio::time::interval(WORKING_EVERY);
+    let mut work = Box::pin(all_work(Arc::clone(session), Arc::clone(found), Arc::clone(backlog)));
+    let error = loop {
+        tokio::select! {
+            done = &mut work => match done {
+                Ok(()) => return end(session, outgoing, incoming).await,
+                Err(error) => break error,
+            },
+            message = incoming.receive() => match message {
+                Ok(Some(FromReceiver::Working)) => session.heard.working(),
+                Ok(_) => {
+                    session.connection.close(CloseReason::Protocol);
+                    return Ended::Refused(Failure::Protocol);
+                }
+                Err(error) => break error,
+            },
+            _ = working.tick() => {
+                if let Err(error) = outgoing.send(&FromSender::Working).await {
+                    break error;
+                }
+            }
+            () = &mut stalled => session.connection.close(CloseReason::Stalled),
+        }
+    };
+    let ended = ended(&connection, error).await;
+    connection.close(CloseReason::GoingAway);
+    // Jobs that still run notice the end of the connection by themselves and put their work back.
+    if let Err(error) = work.await {
+        tracing::debug!("the jobs ended: {error}");
+    }
+    ended
+}
+
+async fn all_work(session: Arc<Session>, found: Arc<Found>, backlog: Arc<Backlog>) -> Result<(), WireError> {
+    let mut workers = JoinSet::new();
+    for _ in 0..FILES_AT_ONCE {
+        workers.spawn(send_files(Arc::clone(&session), Arc::clone(&found), Arc::clone(&backlog)));
+    }
+    for _ in 0..GROUPS_AT_ONCE {
+        workers.spawn(send_groups(Arc::clone(&session), Arc::clone(&found), Arc::clone(&backlog)));
+    }
+    let mut outcome = Ok(());
+    while let Some(ended) = workers.join_next().await {
+        let ended = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        outcome = outcome.and(ended);
+    }
+    outcome?;
+    finish_directories(&session, &found).await
+}
+
+async fn send_files(session: Arc<Session>, found: Arc<Found>, backlog: Arc<Backlog>) -> Result<(), WireError> {
+    loop {
+        let next = async { found.files.lock().await.recv().await };
+        let Some(work) = next_work(&session, &backlog.files, next).await? else { return Ok(()) };
+        if let Err(error) = file::send(&session, &work).await {
+            put_back(&backlog.files, work);
+            return Err(error);
+        }
+    }
+}
+
+async fn send_groups(session: Arc<Session>, found: Arc<Found>, backlog: Arc<Backlog>) -> Result<(), WireError> {
+    loop {
+        let next = async { found.groups.lock().await.recv().await };
+        let Some(work) = next_work(&session, &backlog.groups, next).await? else { return Ok(()) };
+        if let Err(error) = group::send(&session, &work).await {
+            put_back(&backlog.groups, work);
+            return Err(error);
+        }
+    }
+}
+
+/// What was interrupted comes first; a lost connection ends the wait for what the walk finds.
+async fn next_work<T>(
+    session: &Session,
+    backlog: &Mutex<Vec<T>>,
+    next: impl Future<Output = Option<T>>,
+) -> Result<Option<T>, WireError> {
+    if let Some(work) = take_back(backlog) {
+        return Ok(Some(work));
+    }
+    tokio::select! {
+        work = next => Ok(work),
+        error = session.connection.closed() => Err(error),
+    }
+}
+
+/// Every file is done: directories get their modes and times, those deepest in the tree first.
+async fn finish_directories(session: &Session, found: &Found) -> Result<(), WireError> {
+    let mut directories = found.directories.lock().await;
+    let Some(receiver) = directories.as_mut() else { return Ok(()) };
+    let Ok(all) = receiver.await else { return Ok(()) };
+    *directories = None;
+    for page in walk::pages(&all).into_iter().rev() {
+        let (mut outgoing, mut incoming) = session.connection.open_job().await?;
+        outgoing.send(&FromSender::FinishDirectories(page.clone())).await?;
+        let failed = match incoming.receive().await? {
+            Some(FromReceiver::Finished(failed)) => failed,
+            Some(FromReceiver::Refused(failure)) => {
+                session.observer.failed(b".", failure, Some("setting modes and times of directories"));
+                continue;
+            }
+            _ => return Err(WireError::EndedEarly),
+        };
+        session.heard.message();
+        for failed in failed {
+            if let Some(entry) = page.entries().get(failed.index as usize)
+                && let Some(path) = page.path_of(entry.parent, &entry.name)
+            {
+                session.observer.failed(&path, failed.failure, Some("mode and time of the directory"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The last words: after them the receiver has nothing open any more.
+async fn end(session: &Session, mut outgoing: Outgoing, mut incoming: Incoming) -> Ended {
+    let farewell = async {
+        outgoing.send(&FromSender::End).await?;
+        loop {
+            match incoming.receive().await? {
+                Some(FromReceiver::Ended) => return Ok::<(), WireError>(()),
+                Some(FromReceiver::Working) => {}
+                _ => return Err(WireError::EndedEarly),
+            }
+        }
+    };
+    // Every receipt is here already: whatever happens now, the transfer is complete.
+    match tokio::time::timeout(GREETING_TIMEOUT, farewell).await {
+        Ok(Ok(())) => tracing::debug!("the receiver ended, too"),
+        other => tracing::debug!("the receiver did not end in order: {other:?}"),
+    }
+    session.connection.clone().finish().await;
+    Ended::Complete
+}

@@ -1,0 +1,370 @@
+//! The walk: finds what is to be sent and packs it into work: groups of small files, and large files one by one.
+//!
+//! Runs ahead of the transfer by two bounded queues, so that a huge file does not keep the small ones waiting and memory
+//! does not grow with the tree. Directories are held open; nothing is followed below a source.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::{Observer, Problem};
+use crate::progress::Counters;
+use crate::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, Name, NameError};
+use crate::protocol::failure::Failure;
+use crate::protocol::limits::{
+    CHUNK_BYTES_DEFAULT, DEPTH_MAX, DIRECTORIES_MAX, GROUP_BYTES_MAX, GROUP_FILES_MAX, GROUP_NAMES_BYTES_MAX,
+    PATH_BYTES_MAX,
+};
+use crate::seams::disk::{Directory, Disk, Kind, Metadata};
+
+/// Large files listed ahead; each may hold a directory open.
+const FILES_AHEAD: usize = 64;
+/// Source directories that the files of one group may lie in: each is held open.
+const GROUP_SOURCES_MAX: usize = 64;
+/// Directories in one group, with those above them.
+const GROUP_DIRECTORIES_MAX: usize = DIRECTORIES_MAX - DEPTH_MAX - 1;
+
+/// A directory as the receiver will have it.
+#[derive(Debug)]
+pub(super) struct Node {
+    parent: Option<Arc<Self>>,
+    name: Name,
+    attributes: Attributes,
+    depth: usize,
+    path_bytes: usize,
+}
+
+/// A directory of the source, held open.
+#[derive(Debug)]
+pub(super) struct SourceDirectory {
+    pub(super) handle: Arc<dyn Directory>,
+    /// As it is shown to people.
+    shown: Vec<u8>,
+    node: Option<Arc<Node>>,
+}
+
+/// A regular file of the source.
+#[derive(Clone, Debug)]
+pub(super) struct SourceFile {
+    pub(super) directory: Arc<SourceDirectory>,
+    pub(super) name: Name,
+    /// Position of its directory in the work's table.
+    pub(super) place: Option<u32>,
+    pub(super) listed: Metadata,
+}
+
+impl SourceFile {
+    /// Its path as it is shown to people.
+    pub(super) fn shown(&self) -> Vec<u8> {
+        join(&self.directory.shown, self.name.as_bytes())
+    }
+}
+
+/// Small files and directories that travel together.
+#[derive(Debug)]
+pub(super) struct GroupWork {
+    pub(super) directories: DirectoryTable,
+    pub(super) files: Vec<SourceFile>,
+}
+
+/// A file of two chunks or more.
+#[derive(Debug)]
+pub(super) struct FileWork {
+    pub(super) directories: DirectoryTable,
+    pub(super) file: SourceFile,
+}
+
+/// What the walk found, as it is found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) groups: Mutex<mpsc::Receiver<GroupWork>>,
+    pub(super) files: Mutex<mpsc::Receiver<FileWork>>,
+    /// All directories in the end, each after the one it lies in.
+    pub(super) directories: Mutex<Option<oneshot::Receiver<Vec<Arc<Node>>>>>,
+}
+
+/// Starts to walk the sources on a thread of its own.
+pub(super) fn start(
+    disk: Arc<dyn Disk>,
+    sources: Vec<PathBuf>,
+    counters: Arc<Counters>,
+    observer: Arc<dyn Observer>,
+) -> Found {
+    let (groups, groups_found) = mpsc::channel(2);
+    let (files, files_found) = mpsc::channel(FILES_AHEAD);
+    let (directories, directories_found) = oneshot::channel();
+    tokio::task::spawn_blocking(move || {
+        let mut walk = Walk {
+            disk,
+            counters,
+            observer,
+            groups,
+            files,
+            builder: Builder::default(),
+            directories: Vec::new(),
+            tops: HashSet::new(),
+            stopped: false,
+        };
+        for source in &sources {
+            walk.source(source);
+        }
+        walk.flush();
+        walk.counters.walk_finished();
+        if directories.send(walk.directories).is_err() {
+            tracing::debug!("the transfer ended before the walk");
+        }
+    });
+    Found {
+        groups: Mutex::new(groups_found),
+        files: Mutex::new(files_found),
+        directories: Mutex::new(Some(directories_found)),
+    }
+}
+
+/// Packs directories into tables of a message each, with those above them.
+pub(super) fn pages(directories: &[Arc<Node>]) -> Vec<DirectoryTable> {
+    let mut pages = Vec::new();
+    let mut builder = Builder::default();
+    for node in directories {
+        builder.position(Some(node));
+        if builder.is_full() {
+            pages.extend(builder.take().map(|group| group.directories));
+        }
+    }
+    pages.extend(builder.take().map(|group| group.directories));
+    pages
+}
+
+/// The attributes that are carried: never suid, sgid or sticky.
+pub(super) fn attributes_of(metadata: &Metadata) -> Attributes {
+    Attributes {
+        mode: metadata.mode & 0o777,
+        modified_seconds: metadata.modified.seconds,
+        modified_nanoseconds: metadata.modified.nanoseconds,
+    }
+}
+
+#[derive(Debug)]
+struct Walk {
+    disk: Arc<dyn Disk>,
+    counters: Arc<Counters>,
+    observer: Arc<dyn Observer>,
+    groups: mpsc::Sender<GroupWork>,
+    files: mpsc::Sender<FileWork>,
+    builder: Builder,
+    directories: Vec<Arc<Node>>,
+    /// Names that sources have directly below the destination: no two may share one.
+    tops: HashSet<Name>,
+    stopped: bool,
+}
+
+impl Walk {
+    /// One operand of the command line.
+    fn source(&mut self, path: &Path) {
+        let shown = path.as_os_str().as_bytes();
+        let ends_in_name = path.file_name().is_some() && !shown.ends_with(b"/") && !shown.ends_with(b"/.");
+        if !ends_in_name {
+            match self.disk.open_directory(path) {
+                Ok(handle) => self.directory(&SourceDirectory { handle, shown: shown.to_vec(), node: None }.into()),
+                Err(error) => self.missing(shown, &error),
+            }
+            return;
+        }
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let name = path.file_name().unwrap_or_default();
+        let holder = self.disk.open_directory(parent);
+        match holder.and_then(|handle| handle.metadata_of(name).map(|metadata| (handle, metadata))) {
+            Ok((handle, metadata)) => {
+                let shown = if parent == Path::new(".") && !shown.starts_with(b"./") {
+                    Vec::new()
+                } else {
+                    parent.as_os_str().as_bytes().to_vec()
+                };
+                let holder = Arc::new(SourceDirectory { handle, shown, node: None });
+                self.item(&holder, name, Some(metadata));
+            }
+            Err(error) => self.missing(shown, &error),
+        }
+    }
+
+    fn missing(&self, shown: &[u8], error: &std::io::Error) {
+        let problem = match error.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => Failure::SourceMissing.into(),
+            _ => Problem::reading(error),
+        };
+        self.observer.failed(shown, problem.failure, problem.detail.as_deref());
+    }
+
+    /// Everything in a directory: its files first, then what lies deeper.
+    fn directory(&mut self, directory: &Arc<SourceDirectory>) {
+        let items = match directory.handle.items() {
+            Ok(items) => items,
+            Err(error) => return self.failed(&directory.shown, &error),
+        };
+        let mut deeper = Vec::new();
+        for item in items {
+            if self.stopped {
+                return;
+            }
+            match item {
+                Ok(item) if item.kind == Some(Kind::Directory) => deeper.push(item.name),
+                Ok(item) => self.item(directory, &item.name, None),
+                Err(error) => return self.failed(&directory.shown, &error),
+            }
+        }
+        for name in deeper {
+            self.item(directory, &name, None);
+        }
+    }
+
+    fn item(&mut self, holder: &Arc<SourceDirectory>, os_name: &OsStr, metadata: Option<Metadata>) {
+        let shown = join(&holder.shown, os_name.as_bytes());
+        let name = match Name::new(os_name.as_bytes()) {
+            Ok(name) => name,
+            Err(NameError::Reserved) => return self.observer.skipped(&shown, "the name of a staging file"),
+            Err(error) => return self.observer.skipped(&shown, &error.to_string()),
+        };
+        let metadata = match metadata.map_or_else(|| holder.handle.metadata_of(os_name), Ok) {
+            Ok(metadata) => metadata,
+            Err(error) => return self.failed(&shown, &error),
+        };
+        match metadata.kind {
+            Kind::Link => return self.observer.skipped(&shown, "a symbolic link"),
+            Kind::Special => return self.observer.skipped(&shown, "a fifo, socket or device"),
+            Kind::File | Kind::Directory => {}
+        }
+        let (depth, path_bytes) = holder.node.as_ref().map_or((0, 0), |node| (node.depth, node.path_bytes));
+        let path_bytes = path_bytes + name.as_bytes().len() + 1;
+        if path_bytes > PATH_BYTES_MAX || depth + 1 > DEPTH_MAX {
+            return self.observer.failed(&shown, Failure::PathTooLong, None);
+        }
+        if holder.node.is_none() && !self.tops.insert(name.clone()) {
+            return self.observer.failed(&shown, Failure::SameTarget, None);
+        }
+        if metadata.kind == Kind::File {
+            return self.file(holder, name, metadata);
+        }
+        let node = Arc::new(Node {
+            parent: holder.node.clone(),
+            name,
+            attributes: attributes_of(&metadata),
+            depth: depth + 1,
+            path_bytes,
+        });
+        match holder.handle.open_directory(os_name) {
+            Ok(handle) => {
+                self.directories.push(Arc::clone(&node));
+                self.builder.position(Some(&node));
+                if self.builder.is_full() {
+                    self.flush();
+                }
+                self.directory(&Arc::new(SourceDirectory { handle, shown, node: Some(node) }));
+            }
+            Err(error) => self.failed(&shown, &error),
+        }
+    }
+
+    fn file(&mut self, directory: &Arc<SourceDirectory>, name: Name, listed: Metadata) {
+        self.counters.files_found(1);
+        self.counters.bytes_found(listed.length_bytes);
+        let mut file = SourceFile { directory: Arc::clone(directory), name, place: None, listed };
+        if listed.length_bytes <= u64::from(CHUNK_BYTES_DEFAULT) {
+            self.builder.add(file);
+            if self.builder.is_full() {
+                self.flush();
+            }
+            return;
+        }
+        let mut alone = Builder::default();
+        file.place = alone.position(directory.node.as_ref());
+        let directories = alone.take().map(|group| group.directories).unwrap_or_default();
+        self.stopped |= self.files.blocking_send(FileWork { directories, file }).is_err();
+    }
+
+    fn flush(&mut self) {
+        if let Some(group) = self.builder.take() {
+            self.stopped |= self.groups.blocking_send(group).is_err();
+        }
+    }
+
+    fn failed(&self, shown: &[u8], error: &std::io::Error) {
+        let problem = Problem::reading(error);
+        self.observer.failed(shown, problem.failure, problem.detail.as_deref());
+    }
+}
+
+/// Packs files and directories into one piece of work.
+#[derive(Debug, Default)]
+struct Builder {
+    table: Vec<DirectoryEntry>,
+    positions: HashMap<usize, u32>,
+    /// Keeps the nodes alive whose addresses are in `positions`.
+    nodes: Vec<Arc<Node>>,
+    sources: HashSet<usize>,
+    files: Vec<SourceFile>,
+    bytes: u64,
+    names_bytes: usize,
+}
+
+impl Builder {
+    fn position(&mut self, node: Option<&Arc<Node>>) -> Option<u32> {
+        let node = node?;
+        if let Some(position) = self.positions.get(&Arc::as_ptr(node).addr()) {
+            return Some(*position);
+        }
+        let parent = self.position(node.parent.as_ref());
+        let position = u32::try_from(self.table.len()).expect("tables are short");
+        self.names_bytes += node.name.as_bytes().len() + 32;
+        self.table.push(DirectoryEntry { parent, name: node.name.clone(), attributes: node.attributes });
+        self.positions.insert(Arc::as_ptr(node).addr(), position);
+        self.nodes.push(Arc::clone(node));
+        Some(position)
+    }
+
+    fn add(&mut self, mut file: SourceFile) {
+        file.place = self.position(file.directory.node.as_ref());
+        self.bytes += file.listed.length_bytes;
+        self.names_bytes += file.name.as_bytes().len() + 80;
+        self.sources.insert(Arc::as_ptr(&file.directory).addr());
+        self.files.push(file);
+    }
+
+    fn is_full(&self) -> bool {
+        // One more file with its whole path must always fit.
+        self.files.len() >= GROUP_FILES_MAX
+            || self.bytes >= GROUP_BYTES_MAX
+            || self.sources.len() >= GROUP_SOURCES_MAX
+            || self.table.len() >= GROUP_DIRECTORIES_MAX
+            || self.names_bytes >= GROUP_NAMES_BYTES_MAX
+    }
+
+    fn take(&mut self) -> Option<GroupWork> {
+        let Self { table, files, .. } = std::mem::take(self);
+        if table.is_empty() && files.is_empty() {
+            return None;
+        }
+        let directories = DirectoryTable::new(table).expect("the walk keeps the limits of a table");
+        Some(GroupWork { directories, files })
+    }
+}
+
+fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    match directory {
+        b"" => name.to_vec(),
+        _ if directory.ends_with(b"/") => [directory, name].concat(),
+        _ => [directory, b"/", name].concat(),
+    }
+}
+
+/// For a source that is one file: whether it is.
+pub(super) fn is_single_file(disk: &dyn Disk, sources: &[PathBuf]) -> bool {
+    let [source] = sources else { return false };
+    disk.inspect(source).is_ok_and(|found| found.kind == Kind::File)
+}
