@@ -15,7 +15,9 @@
 //! [`chunk`], [`hash`] and [`protocol`] decide and do no I/O. [`seams`] are the doors to disk, buffers and packets.
 //! [`wire`] is QUIC, [`connect`] how two ends meet, [`send`] and [`receive`] the two halves, which do not know each
 //! other. [`cli`] speaks with the person.
+
 pub mod chunk;
+pub mod cli;
 pub mod connect;
 pub mod hash;
 pub mod jobs;

@@ -1,0 +1,388 @@
+//! The command lines of `careful-send` and `careful-recv`, and with them `--help` and the man pages.
+//!
+//! What a value means is judged here as far as that needs nothing from outside. **No file is touched.**
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, ValueEnum};
+
+pub use super::listen::ListenPlan;
+pub use super::requirement::{Requirement, RequirementError};
+
+use super::exit_code::{ExitCode, help_table};
+use crate::protocol::receipt::{Origin, Stored};
+
+const SEND_EXAMPLES: &str = "\
+Examples:
+  careful-send photos /mnt/backup/            copy a directory to another disk
+  careful-send photos/ /mnt/backup/           the same, without the directory itself
+  careful-send disk.img careful1abc...        deliver to a waiting careful-recv --listen
+  careful-send --require stored=device,durable=yes --receipts receipts.jsonl photos /mnt/backup/
+";
+
+const RECV_EXAMPLES: &str = "\
+Examples:
+  careful-recv --listen incoming/             print a ticket, receive one transfer
+  careful-recv --listen :4433 incoming/       the same, on a port of your choice
+  careful-recv --listen --replace incoming/   files that exist and differ may be replaced
+";
+
+/// Copies files and directories; done when the copy, read back from disk, equals the source.
+///
+/// The last operand is where to: a directory or a new name on this host, or the ticket that a waiting careful-recv
+/// --listen printed. A source with a trailing slash stands for what is in it, as with rsync.
+///
+/// Success means that every file lies complete under its final name and that the receiver signed how much was proved:
+/// by default that the stored bytes, read back past the page cache, hash to what two reads of the source hash to, and
+/// that data and name were flushed. Where a file system cannot give that, the last line and the receipt say so, and
+/// --require makes it an error. After any interruption the same command finishes the work.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "careful-send",
+    version,
+    override_usage = "careful-send [OPTIONS] SRC... DEST",
+    after_help = "Exit codes, examples and more words: --help, careful-send(1), careful(7).",
+    after_long_help = format!("{SEND_EXAMPLES}\n{}", help_table())
+)]
+pub struct SendArguments {
+    /// One or more files or directories, then where they go
+    #[arg(value_name = "SRC... DEST", required = true)]
+    pub paths: Vec<OsString>,
+
+    /// How the source is made sure of
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = OriginChoice::Reread)]
+    pub origin: OriginChoice,
+
+    /// How the stored copy is checked
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = StoredChoice::Device)]
+    pub stored: StoredChoice,
+
+    /// The least that every receipt must prove, else exit code 42
+    ///
+    /// A list of words with the least value of each: origin=first-read|reread|recorded, stored=none|cache|device,
+    /// durable=no|yes.
+    #[arg(long, value_name = "LIST")]
+    pub require: Option<Requirement>,
+
+    /// Believe size and time where the target exists, and do not check such files
+    ///
+    /// They get no receipt, and the last line counts them apart.
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Never replace a file that exists and differs
+    #[arg(long)]
+    pub no_replace: bool,
+
+    /// How long a lost connection is tried again
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration)]
+    pub retry_for: Duration,
+
+    /// Append the signed receipts to FILE, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub receipts: Option<PathBuf>,
+
+    /// For habit only: directories are always copied with all that is in them
+    #[arg(short = 'r', overrides_with = "recursive")]
+    pub recursive: bool,
+
+    /// For habit only: permissions and times are always kept
+    #[arg(short = 'p', overrides_with = "preserve")]
+    pub preserve: bool,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub output: OutputArguments,
+}
+
+impl SendArguments {
+    /// The sources, and where they go.
+    #[must_use]
+    pub fn operands(&self) -> (&[OsString], &OsStr) {
+        match self.paths.split_last() {
+            Some((destination, sources)) => (sources, destination),
+            None => (&[], OsStr::new("")),
+        }
+    }
+
+    fn contradiction(&self) -> Option<String> {
+        let required = self.require?.stored?;
+        let reached = Stored::from(self.stored);
+        (reached < required)
+            .then(|| format!("--stored {} can never reach --require stored={}", reached.word(), required.word()))
+    }
+}
+
+impl Checked for SendArguments {
+    fn check(&self) -> Result<(), String> {
+        if self.paths.len() < 2 {
+            return Err("one operand is not enough: SRC... DEST, the destination last".to_owned());
+        }
+        self.contradiction().map_or(Ok(()), Err)
+    }
+}
+
+/// Receives what careful-send sends, checks it, and signs the receipts.
+///
+/// With --listen it prints one ticket on standard output, waits for the sender that has it, serves one transfer and
+/// ends. The ticket holds a secret: who has it may write into DIR until it is used or has expired.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "careful-recv",
+    version,
+    override_usage = "careful-recv [OPTIONS] --listen [ADDR:PORT] DIR",
+    after_help = "Exit codes, examples and more words: --help, careful-recv(1), careful(7).",
+    after_long_help = format!("{RECV_EXAMPLES}\n{}", help_table())
+)]
+pub struct RecvArguments {
+    /// The directory to receive into
+    #[arg(value_name = "DIR")]
+    pub directory: Option<OsString>,
+
+    /// Wait for one transfer, and print the ticket for it
+    ///
+    /// On an address of this host, a port, or both, as in 192.0.2.1:4433 or :4433; without one on all addresses and any
+    /// free port.
+    #[arg(long = "listen", value_name = "ADDR:PORT", num_args = 0..=1, conflicts_with = "stdio")]
+    pub listen_on: Option<Option<OsString>>,
+
+    /// Let the sender replace files that exist and differ
+    #[arg(long)]
+    pub replace: bool,
+
+    /// How long the ticket is good for
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
+    pub expires: Duration,
+
+    /// Started by careful-send: one line each way over standard input and output
+    #[arg(long, hide = true)]
+    pub stdio: bool,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub output: OutputArguments,
+}
+
+/// What `careful-recv` was called for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecvMode {
+    /// Wait for whoever has the ticket.
+    Listen(ListenPlan),
+    /// Serve the careful-send that started this process; it tells the directory.
+    Stdio,
+}
+
+impl RecvArguments {
+    /// What was called for; the error explains for a person.
+    pub fn mode(&self) -> Result<RecvMode, String> {
+        if self.stdio { Ok(RecvMode::Stdio) } else { self.listen().map(RecvMode::Listen) }
+    }
+
+    /// Where to wait and what to receive into; the error explains for a person.
+    pub fn listen(&self) -> Result<ListenPlan, String> {
+        match &self.listen_on {
+            Some(value) => ListenPlan::new(value.as_deref(), self.directory.as_ref()),
+            None => {
+                Err("careful-recv waits for a sender only with --listen, as in: careful-recv --listen DIR (to copy \
+                         on this host, careful-send SRC... DEST is enough)"
+                    .to_owned())
+            }
+        }
+    }
+}
+
+impl Checked for RecvArguments {
+    fn check(&self) -> Result<(), String> {
+        self.mode().map(|_| ())
+    }
+}
+
+/// What both programs print, and how.
+#[derive(Clone, Debug, Default, Args)]
+pub struct OutputArguments {
+    /// Print events as JSON Lines on standard output, the summary always last
+    #[arg(long)]
+    pub json: bool,
+
+    /// Print errors only
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Log more to standard error: -v steps, -vv details, -vvv everything
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Log as JSON Lines
+    #[arg(long)]
+    pub log_json: bool,
+}
+
+/// Value of `--origin`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OriginChoice {
+    /// Two reads that must agree, the second past the page cache
+    Reread,
+    /// One read: wrong bytes from memory or disk are not noticed
+    FirstRead,
+}
+
+/// Value of `--stored`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StoredChoice {
+    /// Read back from the device, past the page cache
+    Device,
+    /// Read back, but the page cache may answer
+    Cache,
+    /// Not read back
+    None,
+}
+
+impl From<OriginChoice> for Origin {
+    fn from(choice: OriginChoice) -> Self {
+        match choice {
+            OriginChoice::Reread => Self::Reread,
+            OriginChoice::FirstRead => Self::FirstRead,
+        }
+    }
+}
+
+impl From<StoredChoice> for Stored {
+    fn from(choice: StoredChoice) -> Self {
+        match choice {
+            StoredChoice::Device => Self::Device,
+            StoredChoice::Cache => Self::Cache,
+            StoredChoice::None => Self::None,
+        }
+    }
+}
+
+/// What the types alone cannot say about arguments.
+pub trait Checked {
+    /// Why these arguments are wrong, for a person.
+    fn check(&self) -> Result<(), String>;
+}
+
+/// The arguments of this process; if there is nothing to run (help, version, wrong usage), that has been printed.
+pub fn parse<A: Parser + Checked>() -> Result<A, ExitCode> {
+    parse_from(std::env::args_os()).map_err(|error| printed(&error))
+}
+
+/// Prints a usage error in clap's own form.
+pub fn usage_error<A: CommandFactory>(explanation: &str) -> ExitCode {
+    printed(&A::command().error(ErrorKind::ValueValidation, explanation))
+}
+
+fn parse_from<A: Parser + Checked>(words: impl Iterator<Item = OsString>) -> Result<A, clap::Error> {
+    let arguments = A::try_parse_from(words)?;
+    match arguments.check() {
+        Ok(()) => Ok(arguments),
+        Err(explanation) => Err(A::command().error(ErrorKind::ValueValidation, explanation)),
+    }
+}
+
+fn printed(error: &clap::Error) -> ExitCode {
+    // Whoever closed the output does not want the text: the exit code still tells.
+    error.print().ok();
+    if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn send(arguments: &[&str]) -> Result<SendArguments, clap::Error> {
+        parse_from(["careful-send"].iter().chain(arguments).map(OsString::from))
+    }
+
+    fn recv(arguments: &[&str]) -> Result<RecvArguments, clap::Error> {
+        RecvArguments::try_parse_from(["careful-recv"].iter().chain(arguments))
+    }
+
+    #[test]
+    fn the_types_are_sound_for_clap() {
+        SendArguments::command().debug_assert();
+        RecvArguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_last_operand_is_the_destination() {
+        let arguments = send(&["a", "-r", "b/", "-p", "-r", "c"]).expect("arguments");
+        let (sources, destination) = arguments.operands();
+        assert_eq!(sources, ["a", "b/"]);
+        assert_eq!(destination, "c");
+    }
+
+    #[test]
+    fn without_options_everything_is_checked() {
+        let arguments = send(&["a", "b"]).expect("arguments");
+        assert_eq!(Origin::from(arguments.origin), Origin::Reread);
+        assert_eq!(Stored::from(arguments.stored), Stored::Device);
+        assert!(!arguments.quick && !arguments.no_replace && arguments.require.is_none());
+        assert_eq!(arguments.retry_for, Duration::from_secs(300));
+        assert_eq!(recv(&["--listen", "a"]).expect("arguments").expires, Duration::from_secs(24 * 3600));
+    }
+
+    #[test]
+    fn every_option_of_careful_send_is_understood() {
+        let line = "--origin first-read --stored none --require durable=yes --quick --no-replace --retry-for 90s \
+                    --receipts r --json -vv --log-json a b";
+        let arguments = send(&line.split_whitespace().collect::<Vec<_>>()).expect("arguments");
+        assert_eq!(Origin::from(arguments.origin), Origin::FirstRead);
+        assert_eq!(Stored::from(arguments.stored), Stored::None);
+        assert_eq!(arguments.require, "durable=yes".parse().ok());
+        assert!(arguments.quick && arguments.no_replace && arguments.output.json && arguments.output.log_json);
+        assert_eq!((arguments.retry_for, arguments.output.verbose), (Duration::from_secs(90), 2));
+        assert_eq!(arguments.receipts, Some(PathBuf::from("r")));
+    }
+
+    #[test]
+    fn one_operand_an_unknown_word_and_a_bad_duration_are_usage_errors() {
+        for line in [&["a"][..], &[], &["--stored", "disk", "a", "b"], &["--retry-for", "soon", "a", "b"]] {
+            let error = send(line).expect_err("no arguments");
+            assert_eq!(error.exit_code(), i32::from(ExitCode::Usage.number()));
+        }
+        let error = send(&["--require", "stored=disk", "a", "b"]).expect_err("no arguments").to_string();
+        assert!(error.contains("it can be none, cache, device"), "{error}");
+    }
+
+    #[test]
+    fn requiring_what_was_opted_out_of_is_a_usage_error() {
+        send(&["--stored", "cache", "--require", "stored=device", "a", "b"]).expect_err("never reached");
+        send(&["--stored", "cache", "--require", "stored=cache", "a", "b"]).expect("reachable");
+        send(&["--stored", "none", "--require", "durable=yes", "a", "b"]).expect("reachable");
+    }
+
+    #[test]
+    fn listen_takes_its_address_and_its_directory_in_any_order() {
+        for (line, address, directory) in [
+            (&["--listen", "in"][..], "[::]:0", "in"),
+            (&["in", "--listen"], "[::]:0", "in"),
+            (&["--listen", ":4433", "in"], "[::]:4433", "in"),
+            (&["--listen=127.0.0.1:0", "in"], "127.0.0.1:0", "in"),
+            (&["in", "--listen", "4433"], "[::]:4433", "in"),
+            (&["--listen", "--replace", "in"], "[::]:0", "in"),
+            (&["--replace", "--listen", "in"], "[::]:0", "in"),
+        ] {
+            let plan = recv(line).expect("arguments").listen().expect("a plan");
+            assert_eq!((plan.address.to_string().as_str(), plan.directory), (address, PathBuf::from(directory)));
+        }
+    }
+
+    #[test]
+    fn receiving_without_a_way_to_meet_explains_itself() {
+        let error = recv(&["in"]).expect("arguments").mode().expect_err("no mode");
+        assert!(error.contains("--listen DIR") && error.contains("careful-send SRC... DEST"), "{error}");
+        assert_eq!(recv(&["--stdio"]).expect("arguments").mode(), Ok(RecvMode::Stdio));
+        recv(&["--stdio", "--listen", "in"]).expect_err("both");
+    }
+
+    #[test]
+    fn help_shows_every_exit_code_and_hides_what_is_internal() {
+        let help = RecvArguments::command().render_long_help().to_string();
+        assert!(ExitCode::ALL.iter().all(|code| help.contains(code.meaning())), "{help}");
+        assert!(!help.contains("--stdio"));
+    }
+}

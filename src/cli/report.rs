@@ -1,0 +1,234 @@
+//! The only printer: data to standard output, all else to standard error.
+//!
+//! What, which object, cause; then `hint:` with the next step and what was kept. Every name passes [`safe`], every
+//! sentence [`safe_text`], whoever wrote it. An output that was closed is no error: the exit code still tells.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+
+use data_encoding::BASE64;
+use serde::Serialize;
+
+use super::arguments::OutputArguments;
+use super::exit_code::ExitCode;
+use super::progress::Suspender;
+use super::safe_name::{safe, safe_text};
+use crate::protocol::failure::{Failure, Remedy};
+use crate::protocol::receipt::Proof;
+
+pub use super::summary::Summary;
+
+/// Prints for one program. Shared by reference; each call prints whole lines.
+pub struct Report {
+    program: &'static str,
+    json: bool,
+    quiet: bool,
+    suspender: Suspender,
+    outputs: Mutex<Outputs>,
+}
+
+struct Outputs {
+    data: Box<dyn Write + Send>,
+    messages: Box<dyn Write + Send>,
+    /// What a hint was given for: once is enough.
+    hinted: HashSet<Failure>,
+}
+
+/// One line of `--json` about a file.
+#[derive(Default, Serialize)]
+struct FileEvent<'a> {
+    event: &'static str,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    length: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    durable: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+impl<'a> FileEvent<'a> {
+    fn new(event: &'static str, path: &[u8]) -> Self {
+        Self { event, path: safe(path), path_bytes: exact(path), ..Self::default() }
+    }
+}
+
+/// Base64 of the bytes where their rendering shows something else.
+pub(super) fn exact(bytes: &[u8]) -> Option<String> {
+    (safe(bytes).as_bytes() != bytes).then(|| BASE64.encode(bytes))
+}
+
+impl Report {
+    /// Prints to standard output and standard error, with the bar (if any) out of the way.
+    #[must_use]
+    pub fn new(program: &'static str, output: &OutputArguments, suspender: Option<Suspender>) -> Self {
+        let (data, messages) = (Box::new(std::io::stdout()), Box::new(std::io::stderr()));
+        Self::to(program, output, suspender.unwrap_or_default(), data, messages)
+    }
+
+    /// Prints to the given writers.
+    #[must_use]
+    pub fn to(
+        program: &'static str,
+        output: &OutputArguments,
+        suspender: Suspender,
+        data: Box<dyn Write + Send>,
+        messages: Box<dyn Write + Send>,
+    ) -> Self {
+        let outputs = Mutex::new(Outputs { data, messages, hinted: HashSet::new() });
+        Self { program, json: output.json, quiet: output.quiet, suspender, outputs }
+    }
+
+    /// A file that did not go through. `detail` is the cause as this side's system told it.
+    pub fn file_failed(&self, path: &[u8], failure: Failure, detail: Option<&str>) {
+        let words = match detail {
+            Some(detail) => format!("{failure}: {}", safe_text(detail)),
+            None => failure.to_string(),
+        };
+        let first = self.lock().hinted.insert(failure);
+        self.message(&format!("'{}': {words}", safe(path)), if first { hint(failure) } else { None });
+        self.event(&FileEvent {
+            code: Some(ExitCode::of(failure).number()),
+            error: Some(words),
+            ..FileEvent::new("error", path)
+        });
+    }
+
+    /// An entry that is not carried, and so makes the transfer partial.
+    pub fn skipped(&self, path: &[u8], why: &str) {
+        let why = safe_text(why);
+        self.message(&format!("skipped '{}': {why}", safe(path)), None);
+        self.event(&FileEvent { why: Some(why), ..FileEvent::new("skipped", path) });
+    }
+
+    /// A file that has its receipt; a person hears of it in the summary.
+    pub fn receipt(&self, path: &[u8], length_bytes: u64, root_hex: &str, proof: Proof) {
+        self.event(&FileEvent {
+            length: Some(length_bytes),
+            root: Some(root_hex),
+            origin: Some(proof.origin.word()),
+            stored: Some(proof.stored.word()),
+            durable: Some(proof.durable.word()),
+            ..FileEvent::new("receipt", path)
+        });
+    }
+
+    /// A file believed by size and time, without a receipt; a person hears of it in the summary.
+    pub fn trusted(&self, path: &[u8]) {
+        self.event(&FileEvent::new("trusted", path));
+    }
+
+    /// Something worth knowing; not when quiet.
+    pub fn notice(&self, text: &str) {
+        if !self.quiet {
+            self.message(text, None);
+        }
+    }
+
+    /// Something that concerns the whole transfer.
+    pub fn error(&self, text: &str, hint: Option<&str>) {
+        self.message(text, hint);
+        self.event(&serde_json::json!({ "event": "error", "error": safe_text(text) }));
+    }
+
+    /// The ticket, alone on standard output.
+    pub fn ticket(&self, ticket: &str) {
+        if self.json {
+            self.event(&serde_json::json!({ "event": "ticket", "ticket": safe_text(ticket) }));
+        } else {
+            self.print(|outputs| &mut outputs.data, safe_text(ticket) + "\n");
+        }
+    }
+
+    /// The end: as JSON the last record, always; for a person one line, not when quiet.
+    pub fn summary(&self, summary: &Summary) {
+        self.event(&summary.event());
+        if !self.quiet && !self.json {
+            self.message(&summary.line(), None);
+        }
+    }
+
+    fn message(&self, text: &str, hint: Option<&str>) {
+        let mut lines = format!("{}: {}\n", self.program, safe_text(text));
+        if let Some(hint) = hint {
+            lines += &format!("hint: {}\n", safe_text(hint));
+        }
+        self.print(|outputs| &mut outputs.messages, lines);
+    }
+
+    /// One line of JSON, where that was asked for. Its strings are safe already.
+    fn event(&self, event: &impl Serialize) {
+        if self.json {
+            let line = serde_json::to_string(event).expect("strings and numbers are JSON");
+            self.print(|outputs| &mut outputs.data, line + "\n");
+        }
+    }
+
+    fn print(&self, writer: fn(&mut Outputs) -> &mut Box<dyn Write + Send>, lines: String) {
+        self.suspender.suspend(|| {
+            let mut outputs = self.lock();
+            let writer = writer(&mut outputs);
+            // Nobody may be left to read it: nothing that can be said, and no reason to stop a transfer.
+            writer.write_all(lines.as_bytes()).and_then(|()| writer.flush()).ok();
+        });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Outputs> {
+        self.outputs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The next step, and what was kept.
+fn hint(failure: Failure) -> Option<&'static str> {
+    let specific = match failure {
+        Failure::TargetExists => {
+            "the target was left as it is; to replace it, leave out --no-replace, and let the receiver listen with \
+             --replace"
+        }
+        Failure::TargetNotRegular => "the target was left as it is; move it away, or choose another name",
+        Failure::PermissionDenied | Failure::ReadOnly => "check who may write to the destination",
+        Failure::NoSpace => "make room, then run the same command again: what has arrived is kept",
+        Failure::StagingUnusable => {
+            "look at the file .careful-* beside the target, remove it, and run the command again"
+        }
+        Failure::StagingHeld => "wait for the other transfer to end, then run the same command again",
+        Failure::TooManyOpenFiles => "raise the limit of open files (ulimit -n), then run the same command again",
+        Failure::StoredMismatch => "suspect the receiving disk or memory; the target was left as it is",
+        Failure::ArrivedMismatch => "suspect memory or network of either side; the target was left as it is",
+        Failure::SourceUnstable => "suspect the disk or memory of the source; the target was left as it is",
+        Failure::SourceDenied => "check who may read the source; the other files are not affected",
+        Failure::SourceNotRegular | Failure::NameRefused | Failure::TooLarge | Failure::PathTooLong => {
+            return None;
+        }
+        Failure::NotAdmitted => "ask the receiver for a new ticket",
+        Failure::Version => "install the same version on both sides",
+        Failure::WeakerThanRequired => {
+            "leave out of --require what the file system cannot give, or choose another destination"
+        }
+        Failure::SameTarget => "send the two sources to different directories",
+        other => match other.remedy() {
+            Remedy::RunAgain => "run the same command again: what has arrived is kept",
+            Remedy::NeedsRepair => {
+                "once the cause is repaired, run the same command again: it goes on with what proves right"
+            }
+            Remedy::NeedsPerson => return None,
+        },
+    };
+    Some(specific)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! `careful-recv`: arguments in, exit code out.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::arguments::{self, ListenPlan, RecvArguments, RecvMode};
+use super::exit_code::ExitCode;
+use super::identity::identity;
+use super::progress::Suspender;
+use super::report::Report;
+use super::run_send::stop_signal;
+use super::{logging, runtime};
+use crate::connect::addresses::reachable;
+use crate::connect::admission::Admission;
+use crate::connect::stdio;
+use crate::connect::ticket::Ticket;
+use crate::protocol::limits::GREETING_TIMEOUT;
+use crate::receive::listen::{Received, Waiting, one_transfer};
+use crate::receive::{Policy, Receiver, RootPolicy};
+use crate::seams::Environment;
+use crate::seams::os_disk::{raise_open_files_limit, take_umask};
+use crate::wire::WireError;
+use crate::wire::endpoint::{Admitted, Listener};
+use crate::wire::identity::{KeyPair, random_bytes};
+
+/// How long a listening receiver waits for a sender that was lost.
+const BACK_WITHIN: Duration = Duration::from_secs(5 * 60);
+/// Descriptors left for everything but staging files.
+const OTHER_FILES: usize = 400;
+
+/// Runs the program.
+pub fn main() -> std::process::ExitCode {
+    let arguments: RecvArguments = match arguments::parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return code.into(),
+    };
+    let report = Report::new("careful-recv", &arguments.output, None);
+    if let Err(words) = logging::start(&arguments.output, Suspender::default()) {
+        report.error(&words, None);
+        return ExitCode::Usage.into();
+    }
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            report.error(&format!("cannot start: {error}"), None);
+            return ExitCode::Other.into();
+        }
+    };
+    let umask = take_umask();
+    let open_files_max = raise_open_files_limit().saturating_sub(OTHER_FILES).clamp(16, 1024);
+    let receiving = Receiving { report, umask, open_files_max };
+    let outcome = match arguments.mode() {
+        Ok(RecvMode::Stdio) => runtime.block_on(receiving.as_child()),
+        Ok(RecvMode::Listen(plan)) => {
+            runtime.block_on(receiving.listening(&plan, arguments.replace, arguments.expires))
+        }
+        Err(words) => Err((words, ExitCode::Usage)),
+    };
+    runtime.shutdown_background();
+    match outcome {
+        Ok(code) => code.into(),
+        Err((words, code)) => {
+            receiving.report.error(&words, None);
+            code.into()
+        }
+    }
+}
+
+struct Receiving {
+    report: Report,
+    umask: u32,
+    open_files_max: usize,
+}
+
+type Outcome = Result<ExitCode, (String, ExitCode)>;
+
+fn other(error: &dyn std::fmt::Display) -> (String, ExitCode) {
+    (error.to_string(), ExitCode::Other)
+}
+
+impl Receiving {
+    /// Started by `careful-send` of the same person: one line each way, then QUIC over loopback. Ends with its parent.
+    async fn as_child(&self) -> Outcome {
+        let environment = Environment::real();
+        let identity = identity(environment.disk.as_ref(), &self.report).map_err(|error| other(&error))?;
+        let sender = stdio::read_sender_line().await.map_err(|error| other(&error))?;
+        let key = KeyPair::generate().map_err(|error| other(&error))?;
+        let token = random_bytes().map_err(|error| other(&error))?;
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = Listener::bind(environment.packets.as_ref(), any_port, &key, Admitted::Key(sender));
+        let listener = listener.map_err(|error| other(&error))?;
+        let address = listener.local_address().map_err(|error| other(&error))?;
+        let ticket = Ticket { receiver: key.public(), token, expires_seconds: None, addresses: vec![address] };
+        stdio::print_ticket_line(&ticket).map_err(|error| other(&error))?;
+        let policy = Policy { root: RootPolicy::NamedBySender, replace: true, umask: self.umask, exact_modes: true };
+        let admission = Admission::new(token, None);
+        let open_files_max = self.open_files_max;
+        let receiver = Arc::new(Receiver { environment, identity, admission, policy, open_files_max });
+        let waiting = Waiting { first: GREETING_TIMEOUT, again: BACK_WITHIN };
+        tokio::select! {
+            received = one_transfer(receiver, &listener, waiting) => {
+                tracing::debug!("{received:?}");
+            }
+            () = stdio::stdin_closed() => return Ok(ExitCode::Network),
+            // A key press reaches parent and child alike: the parent decides.
+            () = ignore_signals() => {}
+        }
+        listener.close().await;
+        Ok(ExitCode::Success)
+    }
+
+    /// Prints a ticket and receives one transfer.
+    async fn listening(&self, plan: &ListenPlan, replace: bool, expires: Duration) -> Outcome {
+        let environment = Environment::real();
+        environment.disk.open_directory(&plan.directory).map_err(|error| {
+            (format!("cannot receive into {}: {error}", plan.directory.display()), ExitCode::FileIo)
+        })?;
+        let identity = identity(environment.disk.as_ref(), &self.report).map_err(|error| other(&error))?;
+        let key = KeyPair::generate().map_err(|error| other(&error))?;
+        let token = random_bytes().map_err(|error| other(&error))?;
+        let listener = bind(&environment, plan.address, &key)
+            .map_err(|error| (format!("cannot listen on {}: {error}", plan.address), ExitCode::Network))?;
+        let address = listener.local_address().map_err(|error| other(&error))?;
+        let expires_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + expires;
+        let expires_seconds = Some(expires_at.as_secs());
+        let ticket = Ticket { receiver: key.public(), token, expires_seconds, addresses: reachable(address) };
+        self.report.ticket(&ticket.to_string());
+        let policy =
+            Policy { root: RootPolicy::Fixed(plan.directory.clone()), replace, umask: self.umask, exact_modes: false };
+        let admission = Admission::new(token, expires_seconds);
+        let open_files_max = self.open_files_max;
+        let receiver = Arc::new(Receiver { environment, identity, admission, policy, open_files_max });
+        let waiting = Waiting { first: expires, again: BACK_WITHIN };
+        let code = tokio::select! {
+            received = one_transfer(receiver, &listener, waiting) => self.told(&received),
+            code = stop_signal() => code,
+        };
+        listener.close().await;
+        Ok(code)
+    }
+
+    fn told(&self, received: &Received) -> ExitCode {
+        match received {
+            Received::Done => ExitCode::Success,
+            Received::Refused(failure) => {
+                self.report.error(&format!("the transfer was refused: {failure}"), None);
+                ExitCode::of(*failure)
+            }
+            Received::NobodyCame => {
+                self.report.error("nobody came before the ticket expired", None);
+                ExitCode::Timeout
+            }
+            Received::NotBack => {
+                let hint = "what has arrived is kept: listen again and give the sender the new ticket";
+                self.report.error("the sender was lost and did not come back", Some(hint));
+                ExitCode::Network
+            }
+        }
+    }
+}
+
+/// All addresses of both families, or of IPv4 where there is no IPv6.
+fn bind(environment: &Environment, address: SocketAddr, key: &KeyPair) -> Result<Listener, WireError> {
+    let packets = environment.packets.as_ref();
+    match Listener::bind(packets, address, key, Admitted::AnyKey) {
+        Err(_) if address.ip() == Ipv6Addr::UNSPECIFIED => {
+            let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+            Listener::bind(packets, v4, key, Admitted::AnyKey)
+        }
+        bound => bound,
+    }
+}
+
+async fn ignore_signals() {
+    loop {
+        let code = stop_signal().await;
+        if code == ExitCode::Terminated {
+            return;
+        }
+    }
+}

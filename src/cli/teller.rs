@@ -1,0 +1,134 @@
+//! Tells the person what becomes of each file, keeps the receipts, and adds up what the last line says.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::exit_code::ExitCode;
+use super::receipt_line;
+use super::report::{Report, Summary};
+use super::requirement::Requirement;
+use crate::progress::Counters;
+use crate::protocol::failure::Failure;
+use crate::protocol::receipt::Receipt;
+use crate::seams::disk::{DiskFile, write_all};
+use crate::send::Observer;
+
+/// The observer of a transfer at the command line.
+pub(super) struct Teller {
+    pub(super) report: Report,
+    required: Option<Requirement>,
+    receipts: Option<Arc<dyn DiskFile>>,
+    tally: Mutex<Tally>,
+    started: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    summary: Summary,
+    failures: Vec<Failure>,
+    receipts_failed: bool,
+}
+
+impl std::fmt::Debug for Teller {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Teller").field("tally", &self.tally).finish_non_exhaustive()
+    }
+}
+
+impl Teller {
+    /// Starts the clock. Receipts are added to the file, where there is one.
+    pub(super) fn new(report: Report, required: Option<Requirement>, receipts: Option<Arc<dyn DiskFile>>) -> Self {
+        Self { report, required, receipts, tally: Mutex::new(Tally::default()), started: Instant::now() }
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the receipts durable and prints the last line. `ended_early` is the code of a transfer that did not run to
+    /// its end; it outweighs what became of single files.
+    pub(super) fn finish(&self, counters: &Counters, ended_early: Option<ExitCode>) -> ExitCode {
+        let mut tally = self.tally();
+        if let Some(receipts) = &self.receipts
+            && let Err(error) = receipts.sync_all()
+        {
+            self.report.error(&format!("receipts could not be stored: {error}"), None);
+            tally.receipts_failed = true;
+        }
+        let counted = counters.snapshot();
+        let some_succeeded = tally.summary.files + tally.summary.trusted_files > 0;
+        let mut exit = ExitCode::of_files(tally.failures.iter().copied(), some_succeeded);
+        if exit == ExitCode::Success && tally.summary.skipped_files > 0 {
+            exit = ExitCode::Partial;
+        }
+        if tally.receipts_failed {
+            exit = ExitCode::FileIo;
+        }
+        let summary = Summary {
+            sent_bytes: counted.sent_bytes,
+            reused_bytes: counted.reused_bytes.min(counted.bytes_found),
+            repaired_chunks: counted.repaired_chunks,
+            seconds: self.started.elapsed().as_secs_f64(),
+            exit: ended_early.unwrap_or(exit),
+            ..tally.summary
+        };
+        self.report.summary(&summary);
+        summary.exit
+    }
+
+    fn keep(&self, receipt: &Receipt, signature: &[u8; 64]) {
+        let Some(file) = &self.receipts else { return };
+        let line = receipt_line::to_line(receipt, signature) + "\n";
+        let mut tally = self.tally();
+        // The handle appends: the offset does not matter.
+        if let Err(error) = write_all(file.as_ref(), line.as_bytes(), 0)
+            && !std::mem::replace(&mut tally.receipts_failed, true)
+        {
+            self.report.error(&format!("receipts could not be stored: {error}"), None);
+        }
+    }
+}
+
+impl Observer for Teller {
+    fn failed(&self, path: &[u8], failure: Failure, detail: Option<&str>) {
+        self.report.file_failed(path, failure, detail);
+        let mut tally = self.tally();
+        tally.failures.push(failure);
+        tally.summary.failed_files += 1;
+    }
+
+    fn skipped(&self, path: &[u8], why: &str) {
+        self.report.skipped(path, why);
+        self.tally().summary.skipped_files += 1;
+    }
+
+    fn trusted(&self, path: &[u8]) {
+        self.report.trusted(path);
+        self.tally().summary.trusted_files += 1;
+        // A file that nothing was proved of cannot meet a requirement.
+        if self.required.is_some() {
+            self.failed(path, Failure::WeakerThanRequired, Some("trusted by size and time"));
+        }
+    }
+
+    fn committed(&self, receipt: &Receipt, signature: &[u8; 64], unchanged: &[bool]) {
+        self.keep(receipt, signature);
+        for (file, unchanged) in receipt.files.iter().zip(unchanged) {
+            let root = crate::hash::Root(file.root).to_hex();
+            self.report.receipt(&file.path, file.length_bytes, &root, file.proof);
+            let mut tally = self.tally();
+            tally.summary.files += 1;
+            tally.summary.bytes += file.length_bytes;
+            tally.summary.unchanged_files += u64::from(*unchanged);
+            tally.summary.weaken(file.proof);
+            if self.required.is_some_and(|required| !required.met_by(file.proof)) {
+                drop(tally);
+                self.failed(&file.path, Failure::WeakerThanRequired, None);
+            }
+        }
+    }
+
+    fn notice(&self, words: &str) {
+        self.report.notice(words);
+    }
+}
