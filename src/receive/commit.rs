@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::directories::Held;
 use super::failure_of;
-use super::staging::{ReadBack, Target, modified, sync_failed};
+use super::staging::{ReadBack, Staging, Target, modified, sync_failed};
 use crate::hash::Root;
 use crate::protocol::entry::Attributes;
 use crate::protocol::failure::Failure;
@@ -22,6 +22,13 @@ pub(super) struct Renamed {
     target: Target,
     file: Metadata,
     committed: Committed,
+}
+
+/// A staging file that kept its name, and why.
+#[derive(Debug)]
+pub(super) struct NotRenamed {
+    pub(super) failure: Failure,
+    pub(super) staging: Staging,
 }
 
 /// A file under its final name, content and name flushed and looked at once more. A receipt is made of nothing else.
@@ -57,7 +64,18 @@ impl Committed {
 
 impl ReadBack {
     /// Renames to the final name, if the sender authorised exactly this root.
-    pub(super) fn rename(self, authorised: Root) -> Result<Renamed, Failure> {
+    pub(super) fn rename(self, authorised: Root) -> Result<Renamed, Box<NotRenamed>> {
+        match self.rename_checked(authorised) {
+            Ok(file) => {
+                let Self { staging, length_bytes, root, stored } = self;
+                let committed = Committed { length_bytes, root, stored, durable: Durable::No };
+                Ok(Renamed { target: staging.into_target(), file, committed })
+            }
+            Err(failure) => Err(Box::new(NotRenamed { failure, staging: self.staging })),
+        }
+    }
+
+    fn rename_checked(&self, authorised: Root) -> Result<Metadata, Failure> {
         if self.root != authorised {
             return Err(Failure::StoredMismatch);
         }
@@ -82,10 +100,7 @@ impl ReadBack {
                 _ => failure_of("rename to the final name", &error),
             }
         })?;
-        let committed =
-            Committed { length_bytes: self.length_bytes, root: self.root, stored: self.stored, durable: Durable::No };
-        let Self { staging, .. } = self;
-        Ok(Renamed { target: staging.into_target(), file, committed })
+        Ok(file)
     }
 }
 

@@ -465,7 +465,9 @@ impl FileJob {
         match std::mem::replace(&mut *self.phase(), Phase::Over) {
             Phase::Flushed(flushed) => {
                 let read_back = self.shared().state.root_read_back().ok_or(Failure::Protocol)?;
-                let renamed = flushed.read_back(read_back, stored).rename(root)?;
+                let renamed = flushed.read_back(read_back, stored).rename(root);
+                // What is staged stays: a later run may find it right.
+                let renamed = renamed.map_err(|not_renamed| not_renamed.failure)?;
                 settle(vec![renamed]).pop().unwrap_or(Err(Failure::NotDurable))
             }
             Phase::Unopened(target) => {

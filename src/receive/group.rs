@@ -255,10 +255,17 @@ impl GroupJob {
         for named in list {
             let file = self.files.get(named.index as usize).ok_or(Failure::Protocol)?;
             let outcome = match file.take() {
-                Slot::ReadBack(read_back) => read_back.rename(named.root.root()).map(|file| {
-                    renamed.push(file);
-                    renamed_as.push(*named);
-                }),
+                Slot::ReadBack(read_back) => match read_back.rename(named.root.root()) {
+                    Ok(file) => {
+                        renamed.push(file);
+                        renamed_as.push(*named);
+                        Ok(())
+                    }
+                    Err(not_renamed) => {
+                        not_renamed.staging.discard();
+                        Err(not_renamed.failure)
+                    }
+                },
                 Slot::Present(target, root, stored) if root == named.root.root() => {
                     self.confirm(&file.entry, &target, root, stored).map(|committed| done.push((*named, committed)))
                 }

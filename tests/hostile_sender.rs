@@ -1,0 +1,433 @@
+//! A sender that was admitted and then says whatever it likes, against the real receiver.
+//!
+//! Nothing outside the receiver's directory is ever touched, nothing unproven gets a final name, and the receiver neither
+//! crashes nor hangs.
+
+#![expect(clippy::disallowed_methods, reason = "looks at the disk past the program's own door")]
+#![expect(clippy::unwrap_used, reason = "a set-up that fails is a failed test")]
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use careful::connect::ticket::{Ticket, token_proof};
+use careful::hash::{PieceHash, Position, Root};
+use careful::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, FileEntry, Name};
+use careful::protocol::failure::Failure;
+use careful::protocol::message::{
+    Begin, ChunkHeader, FileAnswer, FromReceiver, FromSender, GroupFile, GroupFileAnswer, Hash32, IndexedHash,
+    IndexedOrigin, Run,
+};
+use careful::protocol::receipt::{Origin, Stored};
+use careful::seams::packet::UdpPackets;
+use careful::wire::connection::Connection;
+use careful::wire::endpoint;
+use careful::wire::identity::KeyPair;
+use careful::wire::stream::{Incoming, Outgoing};
+
+const CHUNK: usize = 1 << 20;
+
+/// A listening receiver, and beside its directory one that it must never touch.
+struct Receiver {
+    place: tempfile::TempDir,
+    process: Child,
+    ticket: Ticket,
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+impl Receiver {
+    fn start(options: &[&str]) -> Self {
+        let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        std::fs::create_dir(place.path().join("inbox")).unwrap();
+        std::fs::create_dir(place.path().join("outside")).unwrap();
+        std::fs::write(place.path().join("outside/kept"), "as it was").unwrap();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_careful-recv"))
+            .args(["--listen", "127.0.0.1:0"])
+            .arg(place.path().join("inbox"))
+            .args(options)
+            .env("XDG_STATE_HOME", place.path().join("state"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ticket = line.trim().parse().unwrap();
+        Self { place, process, ticket }
+    }
+
+    fn inbox(&self) -> PathBuf {
+        self.place.path().join("inbox")
+    }
+
+    async fn connect(&self) -> Sender {
+        let key = KeyPair::generate().unwrap();
+        let connection = endpoint::connect(&UdpPackets, &self.ticket.addresses, &key, &self.ticket.receiver).await;
+        let connection = connection.unwrap();
+        let (mut outgoing, mut incoming) = connection.open_job().await.unwrap();
+        let proof = token_proof(&self.ticket.token, &connection.exporter().unwrap());
+        outgoing.send(&FromSender::Hello { minor: 0, proof }).await.unwrap();
+        let welcome: Option<FromReceiver> = incoming.receive().await.unwrap();
+        assert_eq!(welcome, Some(FromReceiver::Welcome { minor: 0 }));
+        connection.raise_windows();
+        Sender { connection, control: (outgoing, incoming) }
+    }
+
+    async fn begin(&self) -> Sender {
+        let mut sender = self.connect().await;
+        sender.control.0.send(&FromSender::Begin(begin())).await.unwrap();
+        loop {
+            match sender.control.1.receive().await.unwrap() {
+                Some(FromReceiver::Working) => {}
+                Some(FromReceiver::Ready(_)) => return sender,
+                other => panic!("not ready: {other:?}"),
+            }
+        }
+    }
+
+    /// What every test ends with: outside untouched, the receiver alive and of use to the honest.
+    async fn check(&self, sender: Sender) {
+        let outside = self.place.path().join("outside");
+        let names: Vec<_> = std::fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["kept"]);
+        assert_eq!(std::fs::read_to_string(outside.join("kept")).unwrap(), "as it was");
+        let bytes = b"honest";
+        let mut job = sender.job().await;
+        job.offer_group(vec![file("honest", bytes.len() as u64, Some(Root::of(bytes)))]).await;
+        job.pieces(&[(0, bytes)]).await;
+        job.commit(&[(0, Root::of(bytes))]).await;
+        assert!(matches!(job.hear().await, FromReceiver::GroupReceipt { .. }));
+        assert_eq!(std::fs::read(self.inbox().join("honest")).unwrap(), bytes);
+    }
+}
+
+struct Sender {
+    connection: Connection,
+    control: (Outgoing, Incoming),
+}
+
+struct Job(Outgoing, Incoming);
+
+impl Sender {
+    async fn job(&self) -> Job {
+        let (outgoing, incoming) = self.connection.open_job().await.unwrap();
+        Job(outgoing, incoming)
+    }
+}
+
+impl Job {
+    async fn say(&mut self, message: FromSender) {
+        self.0.send(&message).await.unwrap();
+    }
+
+    async fn hear(&mut self) -> FromReceiver {
+        let heard = tokio::time::timeout(Duration::from_secs(20), self.1.receive()).await;
+        heard.expect("an answer in time").expect("a stream").expect("a message")
+    }
+
+    async fn offer_group(&mut self, files: Vec<GroupFile>) -> Vec<GroupFileAnswer> {
+        self.offer_group_in(DirectoryTable::default(), files).await
+    }
+
+    async fn offer_group_in(&mut self, directories: DirectoryTable, files: Vec<GroupFile>) -> Vec<GroupFileAnswer> {
+        self.say(FromSender::OfferGroup { directories, files }).await;
+        match self.hear().await {
+            FromReceiver::GroupAnswer(answers) => answers,
+            other => panic!("no answer: {other:?}"),
+        }
+    }
+
+    async fn pieces(&mut self, pieces: &[(u64, &[u8])]) -> FromReceiver {
+        let announce = |(index, bytes): &(u64, &[u8])| IndexedHash::new(*index, PieceHash(Root::of(bytes).0));
+        self.say(FromSender::Pieces(pieces.iter().map(announce).collect())).await;
+        for (_, bytes) in pieces {
+            self.0.send_bytes(Bytes::copy_from_slice(bytes)).await.unwrap();
+        }
+        self.hear().await
+    }
+
+    async fn commit(&mut self, files: &[(u32, Root)]) {
+        let named = |(index, root): &(u32, Root)| IndexedOrigin {
+            index: *index,
+            root: Hash32(root.0),
+            origin: Origin::FirstRead,
+        };
+        self.say(FromSender::CommitGroup(files.iter().map(named).collect())).await;
+    }
+
+    async fn offer_file(&mut self, job: u64, length_bytes: u64, chunk_bytes: u32) -> FromReceiver {
+        let file = file("large", length_bytes, None).entry;
+        self.say(FromSender::OfferFile { job, directories: DirectoryTable::default(), file, chunk_bytes }).await;
+        self.hear().await
+    }
+}
+
+fn begin() -> Begin {
+    Begin {
+        transfer: [1; 16],
+        destination: Vec::new(),
+        single_file: false,
+        stored: Stored::Device,
+        no_replace: false,
+        quick: false,
+    }
+}
+
+fn attributes(mode: u32) -> Attributes {
+    Attributes { mode, modified_seconds: 1_000_000_000, modified_nanoseconds: 0 }
+}
+
+fn file(name: &str, length_bytes: u64, root: Option<Root>) -> GroupFile {
+    let name = Name::new(name.as_bytes()).unwrap();
+    let entry = FileEntry { directory: None, name, length_bytes, attributes: attributes(0o644) };
+    GroupFile { entry, root: root.map(Into::into) }
+}
+
+fn directory(name: &str) -> DirectoryTable {
+    let name = Name::new(name.as_bytes()).unwrap();
+    DirectoryTable::new(vec![DirectoryEntry { parent: None, name, attributes: attributes(0o755) }]).unwrap()
+}
+
+fn is_empty(directory: &Path) -> bool {
+    std::fs::read_dir(directory).unwrap().next().is_none()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_below_the_directory_is_never_followed_to_write_or_to_make_anything() {
+    let receiver = Receiver::start(&["--replace"]);
+    let outside = receiver.place.path().join("outside");
+    symlink(&outside, receiver.inbox().join("door")).unwrap();
+    symlink(outside.join("kept"), receiver.inbox().join("file")).unwrap();
+    let sender = receiver.begin().await;
+    let mut job = sender.job().await;
+    let mut through = file("new", 1, Some(Root::of(b"x")));
+    through.entry.directory = Some(0);
+    let answers = job.offer_group_in(directory("door"), vec![through, file("file", 1, Some(Root::of(b"x")))]).await;
+    assert_eq!(answers[0], GroupFileAnswer::Refused(Failure::NotADirectory));
+    assert_eq!(answers[1], GroupFileAnswer::Refused(Failure::TargetNotRegular));
+    let mut job = sender.job().await;
+    job.say(FromSender::FinishDirectories(directory("door"))).await;
+    assert!(matches!(job.hear().await, FromReceiver::Finished(failed) if failed.len() == 1));
+    receiver.check(sender).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_staging_name_that_is_a_link_or_linked_twice_is_not_written_through() {
+    let receiver = Receiver::start(&["--replace"]);
+    let outside = receiver.place.path().join("outside/kept");
+    let staging = |name: &str| receiver.inbox().join(Name::new(name.as_bytes()).unwrap().staging());
+    symlink(&outside, staging("a")).unwrap();
+    std::fs::hard_link(&outside, staging("b")).unwrap();
+    let sender = receiver.begin().await;
+    let mut job = sender.job().await;
+    let root = Some(Root::of(b"x"));
+    let answers = job.offer_group(vec![file("a", 1, root), file("b", 1, root)]).await;
+    let refused = GroupFileAnswer::Refused(Failure::StagingUnusable);
+    assert_eq!(answers, [refused, refused]);
+    std::fs::remove_file(staging("b")).unwrap();
+    receiver.check(sender).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_are_paths_end_their_job_and_nothing_else() {
+    let receiver = Receiver::start(&[]);
+    let sender = receiver.begin().await;
+    for name in [&b"../outside/new"[..], b"..", b"/etc/new", b"", b"a/b", b".careful-0123456789abcdef-x"] {
+        let mut job = sender.job().await;
+        // The message by hand: the program's own types cannot hold such a name.
+        let mut body = Vec::new();
+        let mut encoder = minicbor::Encoder::new(&mut body);
+        encoder.array(2).unwrap().u8(4).unwrap().array(2).unwrap().array(0).unwrap().array(1).unwrap();
+        encoder.array(2).unwrap().array(4).unwrap().null().unwrap().bytes(name).unwrap().u8(1).unwrap();
+        encoder.array(3).unwrap().u32(0o644).unwrap().u8(0).unwrap().u8(0).unwrap().null().unwrap();
+        let mut message = u32::try_from(body.len()).unwrap().to_le_bytes().to_vec();
+        message.extend_from_slice(&body);
+        job.0.send_bytes(message.into()).await.unwrap();
+        let heard: Result<Option<FromReceiver>, _> = job.1.receive().await;
+        assert!(matches!(heard, Err(_) | Ok(None | Some(FromReceiver::Refused(_)))), "{name:?}: {heard:?}");
+    }
+    assert!(is_empty(&receiver.inbox()));
+    receiver.check(sender).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_committed_that_was_not_read_back_equal() {
+    let receiver = Receiver::start(&[]);
+    let sender = receiver.begin().await;
+    let root = Root::of(b"x");
+    let mut job = sender.job().await;
+    job.offer_group(vec![file("never-sent", 1, Some(root)), file("other-root", 1, Some(root))]).await;
+    job.pieces(&[(1, b"x")]).await;
+    job.commit(&[(0, root), (1, Root::of(b"y")), (1, root)]).await;
+    let FromReceiver::GroupReceipt { files, failed, .. } = job.hear().await else { panic!("no receipt") };
+    assert!(files.is_empty());
+    assert_eq!(failed.len(), 3);
+    assert!(is_empty(&receiver.inbox()), "nothing is left over");
+    receiver.check(sender).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_do_not_hash_to_what_was_announced_are_asked_for_again() {
+    let receiver = Receiver::start(&[]);
+    let sender = receiver.begin().await;
+    let mut job = sender.job().await;
+    job.offer_group(vec![file("a", 1, Some(Root::of(b"x")))]).await;
+    job.say(FromSender::Pieces(vec![IndexedHash::new(0, PieceHash(Root::of(b"x").0))])).await;
+    job.0.send_bytes(Bytes::from_static(b"y")).await.unwrap();
+    let FromReceiver::GroupStored { stored, bad, .. } = job.hear().await else { panic!("no report") };
+    assert!(stored.is_empty());
+    assert_eq!(bad, [0]);
+    receiver.check(sender).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sizes_counts_and_indices_out_of_bounds_are_refused() {
+    let receiver = Receiver::start(&[]);
+    let sender = receiver.begin().await;
+    let million = 1 << 20;
+    for (length, chunk_bytes) in [
+        (u64::MAX, 1 << 20),
+        (5 * million * million, 4 << 20),
+        (1, 1 << 20),
+        (million, 1 << 20),
+        (3 * million, 0),
+        (3 * million, 1 << 10),
+        (3 * million, 3 << 20),
+        (64 * million, 8 << 20),
+    ] {
+        let mut job = sender.job().await;
+        let answer = job.offer_file(1, length, chunk_bytes).await;
+        assert!(matches!(answer, FromReceiver::Refused(_)), "{length} {chunk_bytes}: {answer:?}");
+    }
+    let mut job = sender.job().await;
+    let large = (0..5).map(|number| file(&format!("f{number}"), million, None)).collect();
+    assert_eq!(job.offer_group(large).await.len(), 5, "five files of a chunk each are just allowed");
+    let too_many =
+        vec![vec![file("f", million + 1, None)], (0..257).map(|n| file(&format!("f{n}"), 0, None)).collect()];
+    for files in too_many {
+        let mut job = sender.job().await;
+        job.say(FromSender::OfferGroup { directories: DirectoryTable::default(), files }).await;
+        assert_eq!(job.hear().await, FromReceiver::Refused(Failure::Protocol));
+    }
+    let mut job = sender.job().await;
+    job.offer_group(vec![file("a", 1, None)]).await;
+    job.say(FromSender::Pieces(vec![IndexedHash::new(7, PieceHash([0; 32]))])).await;
+    assert_eq!(job.hear().await, FromReceiver::Refused(Failure::Protocol));
+    receiver.check(sender).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_out_of_place_change_nothing() {
+    let receiver = Receiver::start(&[]);
+    let sender = receiver.begin().await;
+    let mut job = sender.job().await;
+    let answer = job.offer_file(3, 2 * CHUNK as u64, CHUNK as u32).await;
+    assert_eq!(answer, FromReceiver::FileAnswer(FileAnswer::Send));
+    let body = Bytes::from(vec![7; CHUNK]);
+    let hash = PieceHash::of(Position::Chunk { offset_bytes: 0 }, &body);
+    let header = ChunkHeader { job: 3, index: 0, length_bytes: CHUNK as u32, round: 0, hash };
+    // An index outside, a job that is not there, a round that never was, and the right chunk twice.
+    for header in [
+        ChunkHeader { index: 2, ..header },
+        ChunkHeader { index: u64::MAX, ..header },
+        ChunkHeader { job: 4, ..header },
+        ChunkHeader { round: u32::MAX, ..header },
+        header,
+        header,
+    ] {
+        sender.connection.send_chunk(header, body.clone()).await.ok();
+    }
+    job.say(FromSender::Keep(Run { first: u64::MAX, count: 2 })).await;
+    assert_eq!(job.hear().await, FromReceiver::Refused(Failure::Protocol));
+    assert!(!receiver.inbox().join("large").exists());
+    for name in std::fs::read_dir(receiver.inbox()).unwrap() {
+        std::fs::remove_file(name.unwrap().path()).unwrap();
+    }
+    receiver.check(sender).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_before_the_bytes_are_there_commits_nothing() {
+    let receiver = Receiver::start(&[]);
+    let sender = receiver.begin().await;
+    let mut job = sender.job().await;
+    job.offer_file(3, 2 * CHUNK as u64, CHUNK as u32).await;
+    job.say(FromSender::CommitFile { root: [0; 32], origin: Origin::Reread }).await;
+    job.say(FromSender::GiveUp(Failure::SourceIo)).await;
+    let end: Option<FromReceiver> = job.1.receive().await.unwrap();
+    assert_eq!(end, None, "no receipt");
+    assert!(!receiver.inbox().join("large").exists());
+    receiver.check(sender).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_is_not_replaced_or_revealed_without_the_receivers_leave() {
+    let receiver = Receiver::start(&[]);
+    std::fs::write(receiver.inbox().join("a"), "old").unwrap();
+    std::fs::write(receiver.inbox().join("large"), vec![1; 2 * CHUNK]).unwrap();
+    let sender = receiver.begin().await;
+    let mut job = sender.job().await;
+    let answers = job.offer_group(vec![file("a", 3, Some(Root::of(b"new"))), file("a", 3, None)]).await;
+    assert_eq!(answers[0], GroupFileAnswer::Refused(Failure::TargetExists));
+    assert!(matches!(answers[1], GroupFileAnswer::Refused(_)));
+    let mut job = sender.job().await;
+    let answer = job.offer_file(1, 2 * CHUNK as u64, CHUNK as u32).await;
+    assert_eq!(answer, FromReceiver::FileAnswer(FileAnswer::Claim), "no hash is told before one was claimed");
+    job.say(FromSender::Claim([0; 32])).await;
+    assert_eq!(job.hear().await, FromReceiver::Refused(Failure::TargetExists));
+    assert_eq!(std::fs::read_to_string(receiver.inbox().join("a")).unwrap(), "old");
+    receiver.check(sender).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn suid_and_its_like_are_never_set_and_the_destinations_own_mode_stays() {
+    use std::os::unix::fs::PermissionsExt;
+    let receiver = Receiver::start(&[]);
+    let before = std::fs::metadata(receiver.inbox()).unwrap().permissions().mode();
+    let sender = receiver.begin().await;
+    let mut job = sender.job().await;
+    let mut evil = file("evil", 1, Some(Root::of(b"x")));
+    evil.entry.attributes = attributes(0o107_777);
+    job.offer_group(vec![evil]).await;
+    job.pieces(&[(0, b"x")]).await;
+    job.commit(&[(0, Root::of(b"x"))]).await;
+    assert!(matches!(job.hear().await, FromReceiver::GroupReceipt { .. }));
+    let mode = std::fs::metadata(receiver.inbox().join("evil")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7000, 0);
+    assert_eq!(std::fs::metadata(receiver.inbox()).unwrap().permissions().mode(), before);
+    receiver.check(sender).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_cannot_be_named_by_the_sender_of_a_listening_receiver() {
+    let receiver = Receiver::start(&[]);
+    let mut sender = receiver.connect().await;
+    let outside = receiver.place.path().join("outside").into_os_string().into_encoded_bytes();
+    sender.control.0.send(&FromSender::Begin(Begin { destination: outside, ..begin() })).await.unwrap();
+    let answer: Option<FromReceiver> = sender.control.1.receive().await.unwrap();
+    assert_eq!(answer, Some(FromReceiver::Refused(Failure::Protocol)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_is_refused_before_anything_is_heard_and_uses_nothing_up() {
+    let receiver = Receiver::start(&[]);
+    let key = KeyPair::generate().unwrap();
+    let connection = endpoint::connect(&UdpPackets, &receiver.ticket.addresses, &key, &receiver.ticket.receiver).await;
+    let connection = connection.unwrap();
+    let (mut outgoing, mut incoming) = connection.open_job().await.unwrap();
+    let proof = token_proof(&[0; 16], &connection.exporter().unwrap());
+    outgoing.send(&FromSender::Hello { minor: 0, proof }).await.unwrap();
+    let answer: Option<FromReceiver> = incoming.receive().await.unwrap();
+    assert_eq!(answer, Some(FromReceiver::Refused(Failure::NotAdmitted)));
+    drop((outgoing, incoming, connection));
+    let honest = receiver.begin().await;
+    receiver.check(honest).await;
+}
