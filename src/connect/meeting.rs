@@ -80,8 +80,30 @@ impl Meeting {
             }
         };
         let packets = environment.packets.as_ref();
-        let connection = endpoint::connect(packets, &ticket.addresses, key, &ticket.receiver).await?;
-        Ok(Met { connection, token: ticket.token })
+        let (addresses, receiver, token) = (ticket.addresses.clone(), ticket.receiver, ticket.token);
+        let connection = tokio::select! {
+            connection = endpoint::connect(packets, &addresses, key, &receiver) => connection?,
+            () = self.ended() => return Err(WireError::NoAnswer.into()),
+        };
+        Ok(Met { connection, token })
+    }
+
+    /// Whether the next attempt starts the receiver anew, so that one that was never reached may be tried again.
+    #[must_use]
+    pub fn starts_receiver(&self) -> bool {
+        matches!(self, Self::Child { .. })
+    }
+
+    /// Waits until the receiver is known to have ended, where that can be known before its silence tells; forever elsewhere. The
+    /// future may be dropped at any time.
+    pub async fn ended(&mut self) {
+        match self {
+            Self::Child { running: Some(running), .. } => {
+                let status = running.0.ended().await;
+                tracing::debug!("the receiver ended: {status:?}");
+            }
+            Self::Child { running: None, .. } | Self::Ticket(_) => std::future::pending().await,
+        }
     }
 
     /// Lets a child end and waits for it.

@@ -144,18 +144,30 @@ pub async fn run(
                 transfer,
                 own_key: key.public(),
             };
-            opening.open(met.connection, &met.token).await
+            tokio::select! {
+                opened = opening.open(met.connection, &met.token) => opened,
+                () = meeting.ended() => Err(Ended::Lost),
+            }
         };
         let ended = match connected.await {
             Ok((session, control)) => {
                 patience.connected();
-                drive(&session, control, &found, &backlog).await
+                let mut driving = std::pin::pin!(drive(&session, control, &found, &backlog));
+                tokio::select! {
+                    ended = &mut driving => ended,
+                    () = meeting.ended() => {
+                        // Its silence would tell, too, but only after a while.
+                        session.connection.close(CloseReason::GoingAway);
+                        driving.await
+                    }
+                }
             }
             Err(ended) => ended,
         };
         match ended {
             Ended::Lost => observer.notice("the connection was lost; connecting again"),
-            Ended::Unreachable(error) if patience.may_retry() && !error.is_final() => {}
+            Ended::Unreachable(error) if !error.is_final() && (patience.was_connected || meeting.starts_receiver()) => {
+            }
             ended => return finished(ended, meeting).await,
         }
         if !patience.pause().await {
@@ -173,6 +185,7 @@ async fn finished(ended: Ended, meeting: Meeting) -> Ended {
 #[derive(Debug)]
 struct Patience {
     retry_for: Duration,
+    /// A receiver that was never reached is not waited for.
     was_connected: bool,
     until: Option<Instant>,
     pause: Duration,
@@ -185,11 +198,6 @@ impl Patience {
 
     fn connected(&mut self) {
         *self = Self { was_connected: true, ..Self::new(self.retry_for) };
-    }
-
-    /// A receiver that was never reached is not waited for.
-    fn may_retry(&self) -> bool {
-        self.was_connected || self.until.is_some()
     }
 
     /// Waits before the next attempt; false if the time is up.
@@ -331,11 +339,12 @@ async fn drive(session: &Arc<Session>, control: Control, found: &Arc<Found>, bac
     tokio::pin!(stalled);
     let mut working = tokio::time::interval(WORKING_EVERY);
     let mut work = Box::pin(all_work(Arc::clone(session), Arc::clone(found), Arc::clone(backlog)));
-    let error = loop {
+    // A future that is done must not be asked again: whether jobs are still to be waited for goes along.
+    let (error, jobs_run) = loop {
         tokio::select! {
             done = &mut work => match done {
                 Ok(()) => return end(session, outgoing, incoming).await,
-                Err(error) => break error,
+                Err(error) => break (error, false),
             },
             message = incoming.receive() => match message {
                 Ok(Some(FromReceiver::Working)) => session.heard.working(),
@@ -343,20 +352,23 @@ async fn drive(session: &Arc<Session>, control: Control, found: &Arc<Found>, bac
                     session.connection.close(CloseReason::Protocol);
                     return Ended::Refused(Failure::Protocol);
                 }
-                Err(error) => break error,
+                Err(error) => break (error, true),
             },
             _ = working.tick() => {
                 if let Err(error) = outgoing.send(&FromSender::Working).await {
-                    break error;
+                    break (error, true);
                 }
             }
-            () = &mut stalled => session.connection.close(CloseReason::Stalled),
+            () = &mut stalled => {
+                session.connection.close(CloseReason::Stalled);
+                break (connection.closed().await, true);
+            }
         }
     };
     let ended = ended(&connection, error).await;
     connection.close(CloseReason::GoingAway);
     // Jobs that still run notice the end of the connection by themselves and put their work back.
-    if let Err(error) = work.await {
+    if jobs_run && let Err(error) = work.await {
         tracing::debug!("the jobs ended: {error}");
     }
     ended
