@@ -101,6 +101,10 @@ impl Sources {
         } else {
             None
         };
+        if target.as_ref().is_some_and(|&(_, length)| length != job.geometry.length_bytes()) {
+            // The target cannot be equal as a whole: space is reserved before anything is sent.
+            job.staging_file()?;
+        }
         for file in staged.iter().chain(target.iter().map(|(target, _)| target)) {
             job.shared().from_device &= file.reads_device();
         }

@@ -29,6 +29,9 @@ use crate::seams::disk::{DiskFile, Reading, Writing, copy_all, write_all};
 use crate::wire::stream::{Incoming, Outgoing};
 use crate::workers;
 
+/// Locks that the chunks of a file share, so that no two writes of one chunk run at once.
+const TURNS: usize = 8;
+
 /// An offered file.
 #[derive(Debug)]
 pub(super) struct Offer {
@@ -165,13 +168,14 @@ pub(super) struct FileJob {
     shared: Mutex<Shared>,
     reader: OnceLock<Arc<dyn DiskFile>>,
     wake: Notify,
+    turns: [Mutex<()>; TURNS],
 }
 
 /// What several threads tell the job.
 #[derive(Debug)]
 pub(super) struct Shared {
     state: FileReceiving,
-    /// Chunks under way from QUIC to the disk: one write of a chunk at a time.
+    /// Chunks accepted and not yet written, with the latest round they were accepted for.
     arriving: HashMap<u64, u32>,
     /// Whether anything had to be written.
     is_staging: bool,
@@ -217,6 +221,7 @@ impl FileJob {
             shared: Mutex::new(shared),
             reader: OnceLock::new(),
             wake: Notify::new(),
+            turns: Default::default(),
         }
     }
 
@@ -226,6 +231,11 @@ impl FileJob {
 
     fn phase(&self) -> MutexGuard<'_, Phase> {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held while a chunk is written. Under it a write of a round that is over, or one made already, is recognised.
+    fn turn(&self, index: u64) -> MutexGuard<'_, ()> {
+        self.turns[index as usize % TURNS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the chunk lies in the file.
@@ -431,7 +441,12 @@ impl FileJob {
         let target = self.open_target(Reading::Cached)?;
         let staging = self.staging_file()?;
         for index in indices(run)? {
+            let _turn = self.turn(index);
             let hash = self.shared().target.get(index as usize).copied().flatten().ok_or(Failure::Protocol)?;
+            if !self.shared().state.wants(ChunkIndex(index), 0) {
+                // A later round overtook the word to copy.
+                continue;
+            }
             copy_all(staging.as_ref(), target.as_ref(), self.range(index)?)
                 .map_err(|error| failure_of("copy from the target", &error))?;
             self.shared().state.staged(ChunkIndex(index), 0, hash);
@@ -501,19 +516,13 @@ impl Arrivals for FileJob {
     fn accept(&self, index: u64, round: u32) -> Option<usize> {
         let range = self.geometry.range(ChunkIndex(index))?;
         let mut shared = self.shared();
-        if !shared.state.wants(ChunkIndex(index), round) {
-            return None;
+        // A chunk that comes again may overtake both the word about its round and its own first arrival.
+        let is_new = shared.arriving.get(&index).is_none_or(|&arriving| round > arriving);
+        let is_wanted = is_new && shared.state.wants(ChunkIndex(index), round);
+        if is_wanted {
+            shared.arriving.insert(index, round);
         }
-        if let Some(earlier) = shared.arriving.get(&index) {
-            // A later round of a chunk must not overtake an earlier one on its way to the disk: it is to come once more.
-            if *earlier < round {
-                shared.bad.push(index);
-                self.wake.notify_one();
-            }
-            return None;
-        }
-        shared.arriving.insert(index, round);
-        Some(usize::try_from(range.end - range.start).expect("chunks fit into memory"))
+        is_wanted.then(|| usize::try_from(range.end - range.start).expect("chunks fit into memory"))
     }
 
     fn arrived_bad(&self, index: u64) {
@@ -526,28 +535,28 @@ impl Arrivals for FileJob {
 
     fn stage(&self, parcel: Parcel) {
         for piece in parcel.pieces {
+            let _turn = self.turn(piece.index);
+            if !self.shared().state.wants(ChunkIndex(piece.index), parcel.round) {
+                continue;
+            }
             let write = || {
                 let range = self.range(piece.index)?;
                 if range.end - range.start != piece.bytes.len() as u64 {
                     return Err(Failure::Protocol);
                 }
-                if !self.shared().state.wants(ChunkIndex(piece.index), parcel.round) {
-                    return Ok(false);
-                }
                 let file = self.staging_file()?;
-                write_all(file.as_ref(), &piece.bytes, range.start).map_err(|error| failure_of("write", &error))?;
-                Ok(true)
+                write_all(file.as_ref(), &piece.bytes, range.start).map_err(|error| failure_of("write", &error))
             };
             match (write(), piece.hash) {
-                (Ok(was_written), Some(hash)) => {
+                (Ok(()), Some(hash)) => {
                     let mut shared = self.shared();
-                    shared.arriving.remove(&piece.index);
-                    if was_written {
-                        shared.state.staged(ChunkIndex(piece.index), parcel.round, hash);
+                    if shared.arriving.get(&piece.index) == Some(&parcel.round) {
+                        shared.arriving.remove(&piece.index);
                     }
+                    shared.state.staged(ChunkIndex(piece.index), parcel.round, hash);
                 }
                 (Err(failure), _) => self.fail(failure),
-                (Ok(_), None) => self.fail(Failure::Protocol),
+                (Ok(()), None) => self.fail(Failure::Protocol),
             }
         }
         self.wake.notify_one();

@@ -11,7 +11,7 @@ use super::commit::{self, Committed, settle};
 use super::failure_of;
 use super::session::{JobError, Session};
 use super::stage::Arrivals;
-use super::staging::{Flushed, ReadBack, Staging, Target, sync_failed};
+use super::staging::{Flushed, ReadBack, Staging, Target, remove_leftover, sync_failed};
 use crate::hash::{PieceHash, Position, Root};
 use crate::protocol::entry::{DirectoryTable, FileEntry};
 use crate::protocol::failure::Failure;
@@ -384,6 +384,7 @@ fn look(session: &Session, entry: &FileEntry, target: Target, root: Option<Root>
         let file = target.open_seen(Reading::PastCache)?;
         if root_of(file.as_ref(), entry.length_bytes)? == root {
             let stored = stored_word(Stored::Device, file.as_ref());
+            remove_leftover(&target);
             return Ok(Slot::Present(target, root, stored));
         }
     }

@@ -206,6 +206,19 @@ impl ReadBack {
     }
 }
 
+/// Removes what an earlier run staged for a target that needs nothing any more. What another transfer holds, or is not
+/// ours, stays.
+pub(super) fn remove_leftover(target: &Target) {
+    let (directory, name) = (&target.place.directory, target.name.staging());
+    if let Ok(file) = directory.open_for_writing(&name, Writing::Cached)
+        && let Ok(true) = file.try_lock()
+        && let Ok(true) = is_still_there(target, &name, file.as_ref())
+        && let Err(error) = directory.remove_file(&name)
+    {
+        tracing::warn!("remove a staging file: {error}");
+    }
+}
+
 /// The time as the disk takes it.
 pub(super) fn modified(attributes: Attributes) -> Timestamp {
     Timestamp { seconds: attributes.modified_seconds, nanoseconds: attributes.modified_nanoseconds }
