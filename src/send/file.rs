@@ -95,11 +95,27 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
             job.receive_receipt(path, root, origin, &mut incoming).await
         }
         Err(JobError::Problem(problem)) => {
-            outgoing.send(&FromSender::GiveUp(problem.failure)).await?;
-            outgoing.finish();
+            // A receiver that refused the file does not listen any more.
+            match outgoing.send(&FromSender::GiveUp(problem.failure)).await {
+                Ok(()) => outgoing.finish(),
+                Err(WireError::Unwanted) => {}
+                Err(error) => return Err(error.into()),
+            }
             Err(problem.into())
         }
+        Err(JobError::Wire(WireError::Unwanted)) => Err(why_unwanted(session, &mut incoming).await),
         Err(error) => Err(error),
+    }
+}
+
+/// The receiver stopped listening in the middle of the file: its last word says why.
+async fn why_unwanted(session: &Session, incoming: &mut Incoming) -> JobError {
+    loop {
+        match hear(session, incoming).await {
+            Ok(FromReceiver::Refused(failure)) => return failure.into(),
+            Ok(_) => {}
+            Err(error) => return error,
+        }
     }
 }
 
@@ -354,6 +370,9 @@ impl FileJob {
                     let repairs = self.shared().state.repairs();
                     self.session.counters.repaired_chunks(repairs.stored + repairs.source);
                     let unchanged = self.shared().state.found_target_equal();
+                    if unchanged {
+                        self.session.counters.reused_bytes(self.geometry.length_bytes());
+                    }
                     let sent = Sent { path, length_bytes: self.geometry.length_bytes(), root, proof, unchanged };
                     return Ok(receipt::accept(&self.session, &[sent], &signed)?);
                 }
@@ -428,7 +447,9 @@ impl Runs {
 }
 
 async fn send_run(message: FromSender, run: Run, outgoing: &mut Outgoing, job: &FileJob) -> Result<(), WireError> {
-    job.session.counters.reused_bytes(run.count * u64::from(job.geometry.chunk_size().bytes()));
+    let chunk_bytes = u64::from(job.geometry.chunk_size().bytes());
+    let end = ((run.first + run.count) * chunk_bytes).min(job.geometry.length_bytes());
+    job.session.counters.reused_bytes(end - run.first * chunk_bytes);
     outgoing.send(&message).await
 }
 

@@ -58,8 +58,8 @@ struct File {
     /// Of what was read last, and so of what the receiver is told.
     root: Option<Root>,
     bytes: Option<PieceBuffer>,
-    /// What the second read, and the disk it came from, say.
-    origin: Option<Origin>,
+    /// What the second read found, and what the disk it came from lets it say. Only this content may be committed.
+    origin: Option<(Root, Origin)>,
     /// What the receiver read back.
     stored: Option<Root>,
     resends: u32,
@@ -253,7 +253,7 @@ impl<'a> Group<'a> {
         let missing: Vec<usize> = self.positions(|file| file.state == State::Wanted && file.bytes.is_none());
         let again = missing.iter().any(|&position| self.files[position].resends > 0);
         self.read(missing, again).await;
-        let (mut list, mut all_bytes) = (Vec::new(), Vec::new());
+        let (mut sent, mut list, mut all_bytes) = (Vec::new(), Vec::new(), Vec::new());
         for (index, &position) in self.offered.iter().enumerate() {
             let file = &mut self.files[position];
             if file.state != State::Wanted {
@@ -263,8 +263,15 @@ impl<'a> Group<'a> {
                 file.fail(self.session, Failure::SourceIo);
                 continue;
             };
+            if file.origin.is_some_and(|(reference, _)| reference != root) {
+                // It was read anew after the comparison, and that read is the wrong one: not sent, but read once more.
+                file.send_again(self.session, Failure::SourceUnstable);
+                continue;
+            }
             list.push(IndexedHash::new(index as u64, PieceHash(root.0)));
             all_bytes.push(bytes);
+            sent.push(position);
+            file.stored = None;
             file.state = State::Waiting;
         }
         if list.is_empty() {
@@ -278,7 +285,15 @@ impl<'a> Group<'a> {
         let FromReceiver::GroupStored { stored, bad, failed } = self.hear(incoming).await? else {
             return Err(Failure::Protocol.into());
         };
-        self.heard_stored(&stored, &bad, &failed)
+        self.heard_stored(&stored, &bad, &failed)?;
+        for &position in &sent {
+            let file = &mut self.files[position];
+            if file.state == State::Waiting && file.stored.is_none() {
+                // It got lost on the way to the receiver's disk: nothing was said about it.
+                file.send_again(self.session, Failure::ArrivedMismatch);
+            }
+        }
+        Ok(())
     }
 
     fn heard_stored(&mut self, stored: &[IndexedHash], bad: &[u32], failed: &[IndexedFailure]) -> Result<(), JobError> {
@@ -310,7 +325,7 @@ impl<'a> Group<'a> {
                 continue;
             }
             match read {
-                Ok((root, origin)) if file.root == Some(root) => file.origin = Some(origin),
+                Ok((root, origin)) if file.root == Some(root) => file.origin = Some((root, origin)),
                 Ok(_) => self.settle(position).await,
                 Err(problem) => file.fail(self.session, problem),
             }
@@ -329,8 +344,8 @@ impl<'a> Group<'a> {
         let file = &mut self.files[position];
         match outcome {
             Ok((first, second)) if first == second => {
-                let (root, origin) = second;
-                file.origin = Some(origin);
+                let (root, _) = second;
+                file.origin = Some(second);
                 if file.root == Some(root) {
                     session.counters.repaired_chunks(1);
                 } else {
@@ -354,7 +369,7 @@ impl<'a> Group<'a> {
                 continue;
             }
             match (file.root, file.origin) {
-                (Some(root), Some(origin)) if file.stored == Some(root) => {
+                (Some(root), Some((reference, origin))) if file.stored == Some(root) && reference == root => {
                     let index = u32::try_from(index).expect("groups are small");
                     list.push(IndexedOrigin { index, root: root.into(), origin });
                 }
