@@ -19,7 +19,17 @@ pub mod summary;
 mod identity;
 mod teller;
 
+use crate::seams::os_disk::raise_open_files_limit;
+
+/// Fewest files that must be allowed to be open at once: with fewer the runtime panics where it should fail.
+const OPEN_FILES_MIN: usize = 32;
+
 /// The threads that drive QUIC. Disk and hash work has threads of its own.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let limit = raise_open_files_limit();
+    if limit < OPEN_FILES_MIN {
+        let words = format!("only {limit} files may be open at once, {OPEN_FILES_MIN} is the least (ulimit -n)");
+        return Err(std::io::Error::other(words));
+    }
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(64).enable_all().build()
 }

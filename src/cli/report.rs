@@ -191,6 +191,20 @@ impl Report {
     }
 }
 
+/// The error with what caused it; a cause that its error tells already is not told twice.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let told = cause.to_string();
+        if !words.ends_with(&told) {
+            words = format!("{words}: {told}");
+        }
+        next = cause.source();
+    }
+    words
+}
+
 /// The next step, and what was kept.
 fn hint(failure: Failure) -> Option<&'static str> {
     let specific = match failure {

@@ -8,7 +8,7 @@ use super::arguments::{self, ListenPlan, RecvArguments, RecvMode};
 use super::exit_code::ExitCode;
 use super::identity::identity;
 use super::progress::Suspender;
-use super::report::Report;
+use super::report::{Report, with_causes};
 use super::run_send::stop_signal;
 use super::{logging, runtime};
 use crate::connect::addresses::reachable;
@@ -75,8 +75,8 @@ struct Receiving {
 
 type Outcome = Result<ExitCode, (String, ExitCode)>;
 
-fn other(error: &dyn std::fmt::Display) -> (String, ExitCode) {
-    (error.to_string(), ExitCode::Other)
+fn other(error: &dyn std::error::Error) -> (String, ExitCode) {
+    (with_causes(error), ExitCode::Other)
 }
 
 impl Receiving {
@@ -119,8 +119,9 @@ impl Receiving {
         let identity = identity(environment.disk.as_ref(), &self.report).map_err(|error| other(&error))?;
         let key = KeyPair::generate().map_err(|error| other(&error))?;
         let token = random_bytes().map_err(|error| other(&error))?;
-        let listener = bind(&environment, plan.address, &key)
-            .map_err(|error| (format!("cannot listen on {}: {error}", plan.address), ExitCode::Network))?;
+        let listener = bind(&environment, plan.address, &key).map_err(|error| {
+            (format!("cannot listen on {}: {}", plan.address, with_causes(&error)), ExitCode::Network)
+        })?;
         let address = listener.local_address().map_err(|error| other(&error))?;
         let expires_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + expires;
         let expires_seconds = Some(expires_at.as_secs());

@@ -11,17 +11,17 @@ use super::arguments::{self, SendArguments};
 use super::exit_code::ExitCode;
 use super::identity::identity;
 use super::progress::{self, ProgressDisplay};
-use super::report::Report;
+use super::report::{Report, with_causes};
 use super::teller::Teller;
 use super::{logging, runtime};
-use crate::connect::meeting::Meeting;
+use crate::connect::meeting::{MeetError, Meeting};
 use crate::connect::ticket::{Ticket, TicketError};
 use crate::progress::Counters;
 use crate::protocol::failure::Failure;
 use crate::protocol::receipt::Origin;
 use crate::seams::Environment;
-use crate::seams::os_disk::raise_open_files_limit;
 use crate::send::{Ended, Observer, Plan, run};
+use crate::wire::WireError;
 use crate::wire::identity::KeyPair;
 
 /// Runs the program.
@@ -45,8 +45,6 @@ pub fn main() -> std::process::ExitCode {
             return ExitCode::Other.into();
         }
     };
-    let open_files_max = raise_open_files_limit();
-    tracing::debug!("at most {open_files_max} files are open at once");
     let code = runtime.block_on(transfer(&arguments, report, counters, display));
     // Threads that still read or hash have nothing more to say.
     runtime.shutdown_background();
@@ -128,7 +126,7 @@ fn prepare(arguments: &SendArguments, environment: &Environment, report: &Report
         quick: arguments.quick,
         retry_for: arguments.retry_for,
     };
-    let cannot_start = |error: &dyn std::fmt::Display| Stop(error.to_string(), None, ExitCode::Other);
+    let cannot_start = |error: &dyn std::error::Error| Stop(with_causes(error), None, ExitCode::Other);
     match ticket(destination)? {
         Some(ticket) => {
             let key = identity(environment.disk.as_ref(), report).map_err(|error| cannot_start(&error))?;
@@ -219,9 +217,24 @@ fn early(ended: Ended, report: &Report) -> Option<ExitCode> {
             report.error("the connection was lost and did not come back in time", Some(AGAIN));
             Some(ExitCode::Network)
         }
+        Ended::Unreachable(MeetError::Child(error)) => {
+            report.error(&format!("cannot start the receiver: {}", with_causes(&error)), None);
+            Some(ExitCode::NotAdmitted)
+        }
+        Ended::Unreachable(MeetError::Wire(WireError::VersionMismatch)) => {
+            report.error(
+                &WireError::VersionMismatch.to_string(),
+                Some("install the same version of careful on both sides"),
+            );
+            Some(ExitCode::Protocol)
+        }
+        Ended::Unreachable(MeetError::Wire(error @ WireError::Refused { .. })) => {
+            report.error(&error.to_string(), Some("ask for a new ticket: each serves one receiver"));
+            Some(ExitCode::NotAdmitted)
+        }
         Ended::Unreachable(error) => {
             report.error(
-                &format!("cannot reach the receiver: {error}"),
+                &format!("cannot reach the receiver: {}", with_causes(&error)),
                 Some("is it still waiting, and is UDP let through?"),
             );
             Some(ExitCode::NotConnected)
@@ -237,7 +250,7 @@ fn early(ended: Ended, report: &Report) -> Option<ExitCode> {
             Some(ExitCode::of(failure))
         }
         Ended::Broken(error) => {
-            report.error(&format!("the receiver cannot be talked to: {error}"), None);
+            report.error(&format!("the receiver cannot be talked to: {}", with_causes(&error)), None);
             Some(ExitCode::Protocol)
         }
     }
