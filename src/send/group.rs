@@ -190,17 +190,33 @@ impl<'a> Group<'a> {
         if self.offered.is_empty() {
             return Ok(());
         }
+        match self.prove_and_commit(second_reads, &mut outgoing, &mut incoming).await {
+            // The receiver stopped listening in the middle of the group: its last word says why.
+            Err(JobError::Wire(WireError::Unwanted)) => match self.hear(&mut incoming).await {
+                Ok(_) => Err(Failure::Protocol.into()),
+                Err(why) => Err(why),
+            },
+            done => done,
+        }
+    }
+
+    async fn prove_and_commit(
+        &mut self,
+        second_reads: Option<oneshot::Receiver<Vec<SecondRead>>>,
+        outgoing: &mut Outgoing,
+        incoming: &mut Incoming,
+    ) -> Result<(), JobError> {
         let mut second_reads = second_reads.or_else(|| self.start_second_reads());
         loop {
             if self.files.iter().any(|file| file.state == State::Wanted) {
-                self.send_wanted(&mut outgoing, &mut incoming).await?;
+                self.send_wanted(outgoing, incoming).await?;
             } else if let Some(reads) = second_reads.take() {
                 self.compare(reads.await.map_err(|_| Failure::SourceIo)?).await;
             } else {
                 break;
             }
         }
-        self.commit(&mut outgoing, &mut incoming).await
+        self.commit(outgoing, incoming).await
     }
 
     fn offer(&self) -> FromSender {

@@ -1,0 +1,45 @@
+//! Packets that are lost, doubled, corrupt or late: QUIC repairs them, nothing above it notices.
+
+use careful_faults::rig::{Care, Rig, content};
+
+fn is_unnoticed(plan: &str) {
+    let mut rig = Rig::with_file((5 << 20) + 7);
+    rig.add_source("small", &content(2, 3000));
+    let outcome = rig.run(plan, Care::FULL);
+    outcome.assert_all_right();
+    assert_eq!(outcome.counters.repaired_chunks, 0);
+    assert_eq!(outcome.counters.sent_bytes, (5 << 20) + 7 + 3000);
+}
+
+#[test]
+fn lost_packets_change_nothing() {
+    is_unnoticed("packet-of-sender *13 drop; packet-of-receiver *5 drop");
+}
+
+#[test]
+fn doubled_packets_change_nothing() {
+    is_unnoticed("packet-of-sender *2 double; packet-of-receiver *2 double");
+}
+
+#[test]
+fn corrupt_packets_change_nothing() {
+    is_unnoticed("packet-of-sender *13 flip 100.3; packet-of-receiver *5 flip 30.0");
+}
+
+#[test]
+fn late_packets_change_nothing() {
+    is_unnoticed("packet-of-sender *3 late; packet-of-receiver *4 late");
+}
+
+#[test]
+fn lost_and_doubled_and_corrupt_packets_change_nothing() {
+    is_unnoticed(
+        "packet-of-sender *11 drop; packet-of-sender *7 double; packet-of-sender *17 flip 60.1; \
+         packet-of-receiver *6 drop; packet-of-receiver *4 double; packet-of-receiver *9 flip 25.5",
+    );
+}
+
+#[test]
+fn a_lost_first_packet_of_either_side_changes_nothing() {
+    is_unnoticed("packet-of-sender #1 drop; packet-of-receiver #1 drop");
+}
