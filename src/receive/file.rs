@@ -1,6 +1,7 @@
 //! One large file: answer the offer, stage its chunks as they come, read them back behind the writing, commit.
 //!
 //! What to do when is decided by [`FileReceiving`]; this file does it.
+//! Longer than 400 lines because its parts share the state of one job, and apart would only hide that.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -1,6 +1,7 @@
 //! One large file: offer it, read, hash and send what the receiver lacks, compare everything, authorise the commit.
 //!
 //! What to do when is decided by [`FileSending`]; this file does it.
+//! Longer than 400 lines because its parts share the state of one job, and apart would only hide that.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

@@ -1,8 +1,8 @@
 //! A group of small files: read, offered, sent and committed together; each compared by itself with its second read.
 //!
-//! A file that fails leaves the group and does not hold up the others.
+//! A file that fails leaves the group and does not hold up the others. Longer than 400 lines because its steps share one state.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -10,20 +10,20 @@ use tokio::sync::oneshot;
 use super::Problem;
 use super::receipt::{self, Sent};
 use super::session::{JobError, Session};
-use super::source::{OpenSource, Uploads, check_unchanged, open_past_cache, origin_word};
+use super::small_files::{Hashing, SecondRead, read_files, second_read};
+use super::source::{Uploads, check_unchanged};
 use super::walk::{GroupWork, SourceFile, attributes_of};
-use crate::hash::{PieceHash, Position, Root};
+use crate::hash::{PieceHash, Root};
 use crate::protocol::entry::FileEntry;
 use crate::protocol::failure::Failure;
-use crate::protocol::limits::{CHUNK_BYTES_DEFAULT, GROUP_BYTES_MAX, RESENDS_MAX};
+use crate::protocol::limits::RESENDS_MAX;
 use crate::protocol::message::{
     FromReceiver, FromSender, GroupFile, GroupFileAnswer, IndexedFailure, IndexedHash, IndexedOrigin, IndexedProof,
     Signed,
 };
 use crate::protocol::receipt::{Origin, Proof};
-use crate::reading::{hash_range, read_range};
-use crate::seams::buffer::{Parcel, Piece, PieceBuffer};
-use crate::seams::disk::{DiskFile, Metadata};
+use crate::seams::buffer::{Parcel, PieceBuffer};
+use crate::seams::disk::Metadata;
 use crate::wire::WireError;
 use crate::wire::stream::{Incoming, Outgoing};
 use crate::workers::{self, Workers};
@@ -473,89 +473,6 @@ impl<'a> Group<'a> {
         match message.ok_or(WireError::EndedEarly)? {
             FromReceiver::Refused(failure) => Err(failure.into()),
             message => Ok(message),
-        }
-    }
-}
-
-/// Position of a file and what its first read found.
-type Outcome = (usize, Result<Metadata, Problem>);
-/// Position of a file and what its second read found.
-type SecondRead = (usize, Result<(Root, Origin), Problem>);
-
-/// Reads whole files; what cannot be read is told and left out.
-fn read_files(wanted: &[(usize, SourceFile, Option<Metadata>)], past_cache: bool) -> (Vec<Piece>, Vec<Outcome>) {
-    let mut pieces = Vec::with_capacity(wanted.len());
-    let mut outcomes = Vec::with_capacity(wanted.len());
-    let mut room = GROUP_BYTES_MAX + u64::from(CHUNK_BYTES_DEFAULT);
-    for (position, source, before) in wanted {
-        let read = read_file(source, before.as_ref(), past_cache, room).map(|(bytes, before)| {
-            room -= bytes.len() as u64;
-            pieces.push(Piece { index: *position as u64, hash: None, bytes });
-            before
-        });
-        outcomes.push((*position, read));
-    }
-    (pieces, outcomes)
-}
-
-fn read_file(
-    source: &SourceFile,
-    before: Option<&Metadata>,
-    past_cache: bool,
-    room: u64,
-) -> Result<(PieceBuffer, Metadata), Problem> {
-    let (file, now): (Arc<dyn DiskFile>, Metadata) = match (past_cache, before) {
-        (true, Some(before)) => (open_past_cache(source, before)?, *before),
-        _ => {
-            let open = OpenSource::open(source)?;
-            (open.file, open.before)
-        }
-    };
-    // It was small when it was listed, and what was offered cannot change any more.
-    let fits = now.length_bytes <= u64::from(CHUNK_BYTES_DEFAULT).min(room);
-    if !fits || before.is_some_and(|before| !before.unchanged(&now)) {
-        return Err(Failure::SourceChanged.into());
-    }
-    let length = usize::try_from(now.length_bytes).expect("small files fit into memory");
-    let mut bytes = PieceBuffer::unpooled(length);
-    read_range(file.as_ref(), 0..now.length_bytes, &mut bytes).map_err(|error| Problem::reading(&error))?;
-    if bytes.len() == length { Ok((bytes, now)) } else { Err(Failure::SourceChanged.into()) }
-}
-
-/// Reads and hashes a small file past the cache. The file must be what it was before the first read, and stay so.
-fn second_read(source: &SourceFile, before: &Metadata, memory: &mut PieceBuffer) -> Result<(Root, Origin), Problem> {
-    let file = open_past_cache(source, before)?;
-    let length = usize::try_from(before.length_bytes).expect("small files fit into memory");
-    if memory.whole_blocks_mut().len() < length {
-        *memory = PieceBuffer::unpooled(length);
-    }
-    let hash = hash_range(file.as_ref(), 0..before.length_bytes, Position::WholeFile, memory);
-    let hash = hash.map_err(|error| Problem::reading(&error))?;
-    let after = file.metadata().map_err(|error| Problem::reading(&error))?;
-    if !after.unchanged(before) {
-        return Err(Failure::SourceChanged.into());
-    }
-    Ok((Root(hash.0), origin_word(Some(file.as_ref()))))
-}
-
-/// Waits for the pieces of one reading to come out of the hash stage.
-#[derive(Debug)]
-struct Hashing {
-    files: u64,
-    hashed: Mutex<Option<oneshot::Sender<Vec<Piece>>>>,
-}
-
-impl Uploads for Hashing {
-    fn position(&self, index: u64) -> Option<Position> {
-        (index < self.files).then_some(Position::WholeFile)
-    }
-
-    fn hashed(&self, parcel: Parcel) {
-        let sender = self.hashed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(sender) = sender
-            && sender.send(parcel.pieces).is_err()
-        {
-            tracing::debug!("a group was hashed after its end");
         }
     }
 }

@@ -1,13 +1,15 @@
 //! The sending half: walk ─▶ source ─▶ hash ─▶ upload, and beside it the second read that everything is compared with.
 //!
-//! [`session`] runs a transfer over as many connections as it takes; each job is a group of small files ([`group`]) or
+//! [`transfer`] runs over as many connections as it takes; each job is a group of small files ([`group`]) or
 //! one large file ([`file`]). **The source is never touched, and nothing here knows the receiving half.**
 
 mod file;
 mod group;
 mod receipt;
-pub mod session;
+mod session;
+mod small_files;
 mod source;
+pub mod transfer;
 mod walk;
 
 use std::fmt::Debug;
@@ -15,7 +17,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use session::{Ended, run};
+pub use transfer::{Ended, run};
 
 use crate::protocol::failure::Failure;
 use crate::protocol::receipt::{Receipt, Stored};

@@ -1,54 +1,37 @@
-//! A transfer at the sender: connect, greet, run the jobs; connect again and go on when the connection is lost.
+//! One connection at the sender: greet, say what is to be done, run the jobs, say farewell.
 //!
-//! Work that was under way when a connection was lost is simply offered again: what the receiver has by then counts.
+//! Several jobs run at once: large files and groups of small ones each have their own, so that neither waits for the other.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::source::{self, Uploads};
-use super::walk::{self, FileWork, Found, GroupWork};
+use super::transfer::{Backlog, Ended, put_back, take_back};
+use super::walk::{self, Found};
 use super::{Observer, Plan, Problem, file, group};
-use crate::connect::meeting::{MeetError, Meeting};
 use crate::connect::ticket;
 use crate::jobs::Jobs;
 use crate::progress::Counters;
 use crate::protocol::entry::Name;
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::{
-    BACKOFF_FIRST, BACKOFF_MAX, CHUNK_BYTES_MAX, FILES_AT_ONCE, GREETING_TIMEOUT, GROUPS_AT_ONCE, POOL_BYTES,
-    WORKING_EVERY,
+    CHUNK_BYTES_MAX, FILES_AT_ONCE, GREETING_TIMEOUT, GROUPS_AT_ONCE, POOL_BYTES, WORKING_EVERY,
 };
 use crate::protocol::message::{Begin, FromReceiver, FromSender};
 use crate::seams::Environment;
 use crate::seams::buffer::{Parcel, Pool};
 use crate::wire::WireError;
 use crate::wire::connection::{CloseReason, Connection};
-use crate::wire::identity::{KeyPair, PublicKey, random_bytes};
+use crate::wire::identity::PublicKey;
 use crate::wire::stream::{Incoming, Outgoing};
 use crate::wire::watch::{Heard, until_stalled};
 use crate::workers::Workers;
 
 /// Threads that read the source, for each of the two reads.
 const READ_THREADS: usize = 2;
-
-/// How a transfer ended. What became of each file was told to the observer.
-#[derive(Debug)]
-pub enum Ended {
-    /// Every file was either committed or told of as failed.
-    Complete,
-    /// The receiver could not be reached at all.
-    Unreachable(MeetError),
-    /// The connection was lost and did not come back in time; the same command goes on.
-    Lost,
-    /// The receiver refused the transfer as a whole.
-    Refused(Failure),
-    /// The other side cannot be talked to.
-    Broken(WireError),
-}
 
 /// What one job ends with when it does not end well.
 #[derive(Debug)]
@@ -118,130 +101,22 @@ impl Session {
     }
 }
 
-/// Runs a transfer to its end.
-pub async fn run(
-    environment: Environment,
-    plan: Plan,
-    mut meeting: Meeting,
-    key: Arc<KeyPair>,
-    observer: Arc<dyn Observer>,
-    counters: Arc<Counters>,
-) -> Ended {
-    let Ok(transfer) = random_bytes() else { return Ended::Refused(Failure::Protocol) };
-    let plan = Arc::new(plan);
-    let disk = Arc::clone(&environment.disk);
-    let found = Arc::new(walk::start(disk, plan.sources.clone(), Arc::clone(&counters), Arc::clone(&observer)));
-    let backlog = Arc::new(Backlog::default());
-    let mut patience = Patience::new(plan.retry_for);
-    loop {
-        let connected = async {
-            let met = meeting.connect(&environment, &key).await.map_err(Ended::Unreachable)?;
-            let opening = Opening {
-                environment: &environment,
-                plan: &plan,
-                observer: &observer,
-                counters: &counters,
-                transfer,
-                own_key: key.public(),
-            };
-            tokio::select! {
-                opened = opening.open(met.connection, &met.token) => opened,
-                () = meeting.ended() => Err(Ended::Lost),
-            }
-        };
-        let ended = match connected.await {
-            Ok((session, control)) => {
-                patience.connected();
-                let mut driving = std::pin::pin!(drive(&session, control, &found, &backlog));
-                tokio::select! {
-                    ended = &mut driving => ended,
-                    () = meeting.ended() => {
-                        // Its silence would tell, too, but only after a while.
-                        session.connection.close(CloseReason::GoingAway);
-                        driving.await
-                    }
-                }
-            }
-            Err(ended) => ended,
-        };
-        match ended {
-            Ended::Lost => observer.notice("the connection was lost; connecting again"),
-            Ended::Unreachable(error) if !error.is_final() && (patience.was_connected || meeting.starts_receiver()) => {
-            }
-            ended => return finished(ended, meeting).await,
-        }
-        if !patience.pause().await {
-            return finished(Ended::Lost, meeting).await;
-        }
-    }
-}
-
-async fn finished(ended: Ended, meeting: Meeting) -> Ended {
-    meeting.finish().await;
-    ended
-}
-
-/// How long, and how often, to try again.
-#[derive(Debug)]
-struct Patience {
-    retry_for: Duration,
-    /// A receiver that was never reached is not waited for.
-    was_connected: bool,
-    until: Option<Instant>,
-    pause: Duration,
-}
-
-impl Patience {
-    fn new(retry_for: Duration) -> Self {
-        Self { retry_for, was_connected: false, until: None, pause: BACKOFF_FIRST }
-    }
-
-    fn connected(&mut self) {
-        *self = Self { was_connected: true, ..Self::new(self.retry_for) };
-    }
-
-    /// Waits before the next attempt; false if the time is up.
-    async fn pause(&mut self) -> bool {
-        let until = *self.until.get_or_insert_with(|| Instant::now() + self.retry_for);
-        if Instant::now() + self.pause > until {
-            return false;
-        }
-        tokio::time::sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(BACKOFF_MAX);
-        true
-    }
-}
-
-/// Work that a lost connection interrupted.
-#[derive(Debug, Default)]
-struct Backlog {
-    groups: Mutex<Vec<GroupWork>>,
-    files: Mutex<Vec<FileWork>>,
-}
-
-fn put_back<T>(backlog: &Mutex<Vec<T>>, work: T) {
-    backlog.lock().unwrap_or_else(PoisonError::into_inner).push(work);
-}
-
-fn take_back<T>(backlog: &Mutex<Vec<T>>) -> Option<T> {
-    backlog.lock().unwrap_or_else(PoisonError::into_inner).pop()
-}
-
 /// A session about to be opened on a new connection.
-struct Opening<'a> {
-    environment: &'a Environment,
-    plan: &'a Arc<Plan>,
-    observer: &'a Arc<dyn Observer>,
-    counters: &'a Arc<Counters>,
-    transfer: [u8; 16],
-    own_key: PublicKey,
+pub(super) struct Opening<'a> {
+    pub(super) environment: &'a Environment,
+    pub(super) plan: &'a Arc<Plan>,
+    pub(super) observer: &'a Arc<dyn Observer>,
+    pub(super) counters: &'a Arc<Counters>,
+    pub(super) transfer: [u8; 16],
+    pub(super) own_key: PublicKey,
 }
 
-type Control = (Outgoing, Incoming);
+/// The control stream.
+pub(super) type Control = (Outgoing, Incoming);
 
 impl Opening<'_> {
     /// Proves the token and says what is to be done. No name of a file is sent before the receiver has answered.
-    async fn open(self, connection: Connection, token: &[u8; 16]) -> Result<(Arc<Session>, Control), Ended> {
+    pub(super) async fn open(self, connection: Connection, token: &[u8; 16]) -> Result<(Arc<Session>, Control), Ended> {
         let greeted = tokio::time::timeout(GREETING_TIMEOUT, self.greet(&connection, token)).await;
         match greeted {
             Ok(Ok(opened)) => Ok(opened),
@@ -332,7 +207,12 @@ async fn ended(connection: &Connection, error: WireError) -> Ended {
 }
 
 /// Runs jobs over one connection until there is no work left or the connection is lost.
-async fn drive(session: &Arc<Session>, control: Control, found: &Arc<Found>, backlog: &Arc<Backlog>) -> Ended {
+pub(super) async fn drive(
+    session: &Arc<Session>,
+    control: Control,
+    found: &Arc<Found>,
+    backlog: &Arc<Backlog>,
+) -> Ended {
     let (mut outgoing, mut incoming) = control;
     let connection = session.connection.clone();
     let stalled = until_stalled(&connection, &session.heard);

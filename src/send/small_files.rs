@@ -1,0 +1,106 @@
+//! Reading whole small files, the first time and the second, and having them hashed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::Problem;
+use super::source::{OpenSource, Uploads, open_past_cache, origin_word};
+use super::walk::SourceFile;
+use crate::hash::{Position, Root};
+use crate::protocol::failure::Failure;
+use crate::protocol::limits::{CHUNK_BYTES_DEFAULT, GROUP_BYTES_MAX};
+use crate::protocol::receipt::Origin;
+use crate::reading::{hash_range, read_range};
+use crate::seams::buffer::{Parcel, Piece, PieceBuffer};
+use crate::seams::disk::{DiskFile, Metadata};
+
+/// Position of a file and what its first read found.
+pub(super) type Outcome = (usize, Result<Metadata, Problem>);
+/// Position of a file and what its second read found.
+pub(super) type SecondRead = (usize, Result<(Root, Origin), Problem>);
+
+/// Reads whole files; what cannot be read is told and left out.
+pub(super) fn read_files(
+    wanted: &[(usize, SourceFile, Option<Metadata>)],
+    past_cache: bool,
+) -> (Vec<Piece>, Vec<Outcome>) {
+    let mut pieces = Vec::with_capacity(wanted.len());
+    let mut outcomes = Vec::with_capacity(wanted.len());
+    let mut room = GROUP_BYTES_MAX + u64::from(CHUNK_BYTES_DEFAULT);
+    for (position, source, before) in wanted {
+        let read = read_file(source, before.as_ref(), past_cache, room).map(|(bytes, before)| {
+            room -= bytes.len() as u64;
+            pieces.push(Piece { index: *position as u64, hash: None, bytes });
+            before
+        });
+        outcomes.push((*position, read));
+    }
+    (pieces, outcomes)
+}
+
+fn read_file(
+    source: &SourceFile,
+    before: Option<&Metadata>,
+    past_cache: bool,
+    room: u64,
+) -> Result<(PieceBuffer, Metadata), Problem> {
+    let (file, now): (Arc<dyn DiskFile>, Metadata) = match (past_cache, before) {
+        (true, Some(before)) => (open_past_cache(source, before)?, *before),
+        _ => {
+            let open = OpenSource::open(source)?;
+            (open.file, open.before)
+        }
+    };
+    // It was small when it was listed, and what was offered cannot change any more.
+    let fits = now.length_bytes <= u64::from(CHUNK_BYTES_DEFAULT).min(room);
+    if !fits || before.is_some_and(|before| !before.unchanged(&now)) {
+        return Err(Failure::SourceChanged.into());
+    }
+    let length = usize::try_from(now.length_bytes).expect("small files fit into memory");
+    let mut bytes = PieceBuffer::unpooled(length);
+    read_range(file.as_ref(), 0..now.length_bytes, &mut bytes).map_err(|error| Problem::reading(&error))?;
+    if bytes.len() == length { Ok((bytes, now)) } else { Err(Failure::SourceChanged.into()) }
+}
+
+/// Reads and hashes a small file past the cache. The file must be what it was before the first read, and stay so.
+pub(super) fn second_read(
+    source: &SourceFile,
+    before: &Metadata,
+    memory: &mut PieceBuffer,
+) -> Result<(Root, Origin), Problem> {
+    let file = open_past_cache(source, before)?;
+    let length = usize::try_from(before.length_bytes).expect("small files fit into memory");
+    if memory.whole_blocks_mut().len() < length {
+        *memory = PieceBuffer::unpooled(length);
+    }
+    let hash = hash_range(file.as_ref(), 0..before.length_bytes, Position::WholeFile, memory);
+    let hash = hash.map_err(|error| Problem::reading(&error))?;
+    let after = file.metadata().map_err(|error| Problem::reading(&error))?;
+    if !after.unchanged(before) {
+        return Err(Failure::SourceChanged.into());
+    }
+    Ok((Root(hash.0), origin_word(Some(file.as_ref()))))
+}
+
+/// Waits for the pieces of one reading to come out of the hash stage.
+#[derive(Debug)]
+pub(super) struct Hashing {
+    pub(super) files: u64,
+    pub(super) hashed: Mutex<Option<oneshot::Sender<Vec<Piece>>>>,
+}
+
+impl Uploads for Hashing {
+    fn position(&self, index: u64) -> Option<Position> {
+        (index < self.files).then_some(Position::WholeFile)
+    }
+
+    fn hashed(&self, parcel: Parcel) {
+        let sender = self.hashed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(sender) = sender
+            && sender.send(parcel.pieces).is_err()
+        {
+            tracing::debug!("a group was hashed after its end");
+        }
+    }
+}
