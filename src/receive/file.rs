@@ -269,10 +269,14 @@ impl FileJob {
         let mut phase = self.phase();
         *phase = match std::mem::replace(&mut *phase, Phase::Over) {
             Phase::Unopened(target) => {
+                // What an earlier run left stays, whatever happens now; a file made for nothing does not.
+                let has_content = target.has_staging();
                 let staging = Staging::open(target, Writing::PastCache)?;
                 if let Err(error) = staging.file().allocate(self.geometry.length_bytes()) {
                     let failure = failure_of("reserve space", &error);
-                    staging.discard();
+                    if !has_content {
+                        staging.discard();
+                    }
                     return Err(failure);
                 }
                 self.shared().is_staging = true;

@@ -12,7 +12,7 @@ use super::commit::{self, Committed, settle};
 use super::failure_of;
 use super::session::{JobError, Session};
 use super::stage::Arrivals;
-use super::staging::{Flushed, ReadBack, Staging, Target, remove_leftover, sync_failed};
+use super::staging::{Flushed, ReadBack, Staging, Target, remove_leftover};
 use crate::hash::{PieceHash, Position, Root};
 use crate::protocol::entry::{DirectoryTable, FileEntry};
 use crate::protocol::failure::Failure;
@@ -405,7 +405,7 @@ fn take_over(session: &Session, entry: &FileEntry, target: Target, root: Option<
     let Some(root) = root.filter(|_| length == entry.length_bytes) else {
         return Ok(Slot::Writing(staging, None));
     };
-    staging.file().sync_all().map_err(|error| sync_failed(&error))?;
+    // Flushed first: an error still pending would show here.
     let flushed = staging.flush(length, entry.attributes, session.attribute_umask)?;
     let reader = flushed.staging().reader(session.reading())?;
     if root_of(reader.as_ref(), length)? == root {

@@ -1,6 +1,6 @@
 //! The receiving half: verify ─▶ stage ─▶ read back ─▶ commit ─▶ receipt.
 //!
-//! [`session`] serves one connection; each job is a group of small files ([`group`]) or one large file ([`file`]). What
+//! [`session`] serves one connection; each job is a group of small files ([`group`]) or one large file ([`mod@file`]). What
 //! must never be reordered is typestate: `Staging → Flushed → ReadBack → Renamed → Committed` ([`staging`], [`commit`]),
 //! and a receipt is made of nothing but `Committed` ([`receipt`]). **Nothing here knows the sending half.**
 

@@ -1,7 +1,7 @@
 //! The sending half: walk ─▶ source ─▶ hash ─▶ upload, and beside it the second read that everything is compared with.
 //!
 //! [`transfer`] runs over as many connections as it takes; each job is a group of small files ([`group`]) or
-//! one large file ([`file`]). **The source is never touched, and nothing here knows the receiving half.**
+//! one large file ([`mod@file`]). **The source is never touched, and nothing here knows the receiving half.**
 
 mod file;
 mod group;
