@@ -17,13 +17,15 @@ use careful::connect::ticket::{Ticket, token_proof};
 use careful::hash::{PieceHash, Position, Root};
 use careful::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, FileEntry, Name};
 use careful::protocol::failure::Failure;
+use careful::protocol::limits::{GREETING_TIMEOUT, STALL_TIMEOUT};
 use careful::protocol::message::{
     Begin, ChunkHeader, FileAnswer, FromReceiver, FromSender, GroupFile, GroupFileAnswer, Hash32, IndexedHash,
     IndexedOrigin, Run,
 };
 use careful::protocol::receipt::{Origin, Stored};
 use careful::seams::packet::UdpPackets;
-use careful::wire::connection::Connection;
+use careful::wire::WireError;
+use careful::wire::connection::{CloseReason, Connection};
 use careful::wire::endpoint;
 use careful::wire::identity::KeyPair;
 use careful::wire::stream::{Incoming, Outgoing};
@@ -430,4 +432,25 @@ async fn a_wrong_token_is_refused_before_anything_is_heard_and_uses_nothing_up()
     drop((outgoing, incoming, connection));
     let honest = receiver.begin().await;
     receiver.check(honest).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_nothing_is_dropped_before_the_greeting_and_after_it() {
+    let receiver = Receiver::start(&[]);
+    let stranger = async {
+        let key = KeyPair::generate().unwrap();
+        let to = &receiver.ticket;
+        let connection = endpoint::connect(&UdpPackets, &to.addresses, &key, &to.receiver).await.unwrap();
+        (connection.closed().await, CloseReason::NotAdmitted)
+    };
+    let admitted = async {
+        // QUIC keeps the connection alive by itself: that is no sign of progress.
+        let sender = receiver.begin().await;
+        (sender.connection.closed().await, CloseReason::Stalled)
+    };
+    let limit = GREETING_TIMEOUT + STALL_TIMEOUT + Duration::from_secs(5);
+    let (stranger, admitted) = tokio::time::timeout(limit, async { tokio::join!(stranger, admitted) }).await.unwrap();
+    for (closed, expected) in [stranger, admitted] {
+        assert!(matches!(&closed, WireError::ClosedByPeer { reason } if *reason == expected), "{closed:?}");
+    }
 }

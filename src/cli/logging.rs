@@ -29,11 +29,12 @@ pub fn start(output: &OutputArguments, suspender: Suspender) -> Result<(), Strin
     started.map_err(|error| error.to_string())
 }
 
-/// What `-q` and `-v` select: of this program more and more, of its libraries warnings only, until `-vvv`.
+/// What `-q` and `-v` select: of this program warnings, then more and more; of its libraries errors, then warnings, until
+/// `-vvv` everything. A lost link makes them warn of what the program says itself, in better words.
 fn directives(output: &OutputArguments) -> &'static str {
     match output.verbose {
         _ if output.quiet => "error",
-        0 => "warn",
+        0 => "error,careful=warn",
         1 => "warn,careful=info",
         2 => "warn,careful=debug",
         _ => "debug,careful=trace",
