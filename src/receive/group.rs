@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::commit::{self, Committed, settle};
 use super::failure_of;
-use super::session::{JobError, Session};
+use super::job::{JobError, Session};
 use super::stage::Arrivals;
 use super::staging::{Flushed, ReadBack, Staging, Target, remove_leftover};
 use crate::hash::{PieceHash, Position, Root};

@@ -10,6 +10,7 @@ mod destination;
 mod directories;
 mod file;
 mod group;
+mod job;
 pub mod listen;
 mod receipt;
 pub mod session;

@@ -2,29 +2,26 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::destination::Destination;
-use super::directories::{Directories, Held};
+use super::directories::Directories;
+use super::job::{GROUP_NUMBERS, JobError, Session};
 use super::receipt::{Signer, now_seconds};
 use super::stage::Arrivals;
 use super::{file, group, stage, verify};
 use crate::connect::admission::Admission;
 use crate::jobs::Jobs;
-use crate::protocol::entry::{DirectoryTable, FileEntry};
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::{
-    CHUNK_BYTES_MAX, CHUNK_STREAMS_MAX, GREETING_TIMEOUT, JOBS_AT_ONCE_MAX, PATH_BYTES_MAX, POOL_BYTES, QUEUE_PARCELS,
-    WORKING_EVERY,
+    CHUNK_BYTES_MAX, CHUNK_STREAMS_MAX, GREETING_TIMEOUT, JOBS_AT_ONCE_MAX, POOL_BYTES, QUEUE_PARCELS, WORKING_EVERY,
 };
 use crate::protocol::message::{Begin, FromReceiver, FromSender, IndexedFailure, Ready};
-use crate::protocol::receipt::Stored;
 use crate::seams::Environment;
 use crate::seams::buffer::{Hop, Parcel, Piece, Pool};
-use crate::seams::disk::Reading;
 use crate::wire::WireError;
 use crate::wire::connection::{CloseReason, Connection};
 use crate::wire::identity::KeyPair;
@@ -34,9 +31,6 @@ use crate::workers::{self, Workers};
 
 /// Threads of each stage.
 const STAGE_THREADS: usize = 2;
-/// Numbers of group jobs begin here: the sender numbers its large files from 0.
-const GROUP_NUMBERS: u64 = 1 << 63;
-
 /// What the receiving side allows and where it receives.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -83,86 +77,6 @@ pub enum Ending {
     Left,
     /// It was ended here.
     Refused(Failure),
-}
-
-/// What ends a job.
-#[derive(Debug)]
-pub(super) enum JobError {
-    /// For a reason that the sender is told.
-    Failed(Failure),
-    /// The stream cannot be used any more.
-    Wire(WireError),
-}
-
-impl From<Failure> for JobError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<WireError> for JobError {
-    fn from(error: WireError) -> Self {
-        Self::Wire(error)
-    }
-}
-
-/// What all jobs of one connection share.
-#[derive(Debug)]
-pub(super) struct Session {
-    pub(super) begin: Begin,
-    pub(super) directories: Directories,
-    pub(super) jobs: Jobs<dyn Arrivals>,
-    /// Queue of pieces out of QUIC.
-    pub(super) arrived: mpsc::Sender<Parcel>,
-    pub(super) readers: Workers,
-    pub(super) signer: Signer,
-    pub(super) heard: Heard,
-    /// Taken off the modes that are carried.
-    pub(super) attribute_umask: u32,
-    replace: bool,
-    pool: Pool,
-    descriptors: Arc<Semaphore>,
-    descriptors_max: usize,
-    groups: AtomicU64,
-}
-
-impl Session {
-    /// Whether this sender may replace targets.
-    pub(super) fn may_replace(&self) -> bool {
-        self.replace && !self.begin.no_replace
-    }
-
-    /// How the stored copy is to be read back.
-    pub(super) fn reading(&self) -> Reading {
-        if self.begin.stored == Stored::Device { Reading::PastCache } else { Reading::Cached }
-    }
-
-    /// The number of a new group.
-    pub(super) fn next_group(&self) -> u64 {
-        GROUP_NUMBERS + self.groups.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Waits until this many files may be opened for staging.
-    pub(super) async fn descriptors(&self, count: usize) -> Option<OwnedSemaphorePermit> {
-        let count = u32::try_from(count.min(self.descriptors_max)).expect("groups are small");
-        Arc::clone(&self.descriptors).acquire_many_owned(count).await.ok()
-    }
-
-    /// The directory of an entry, opened or made with all above it. Blocks.
-    pub(super) fn place_of(&self, table: &DirectoryTable, directory: Option<u32>) -> Result<Arc<Held>, Failure> {
-        let Some(directory) = directory else { return Ok(Arc::clone(self.directories.root())) };
-        let mut resolved = self.directories.resolve(table, self.attribute_umask);
-        if directory as usize >= resolved.len() {
-            return Err(Failure::Protocol);
-        }
-        resolved.swap_remove(directory as usize)
-    }
-
-    /// The path of an entry below the destination, as receipts name it.
-    pub(super) fn path_of(&self, table: &DirectoryTable, entry: &FileEntry) -> Result<Vec<u8>, Failure> {
-        let path = table.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;
-        if path.len() > PATH_BYTES_MAX { Err(Failure::PathTooLong) } else { Ok(path) }
-    }
 }
 
 /// Greets a new connection: nothing else is heard or said before the token was proved. Closes it otherwise.

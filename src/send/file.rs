@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::Problem;
+use super::job::{JobError, Session};
 use super::receipt::{self, Sent};
-use super::session::{JobError, Session};
 use super::source::{OpenSource, Uploads, check_unchanged, open_past_cache, origin_word};
 use super::walk::{FileWork, SourceFile, attributes_of};
 use crate::chunk::{ChunkIndex, ChunkSize, Geometry};

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Problem;
+use super::job::{JobError, Session};
 use super::receipt::{self, Sent};
-use super::session::{JobError, Session};
 use super::small_files::{Hashing, SecondRead, read_files, second_read};
 use super::source::{Uploads, check_unchanged};
 use super::walk::{GroupWork, SourceFile, attributes_of};

@@ -3,13 +3,15 @@
 //! [`transfer`] runs over as many connections as it takes; each job is a group of small files ([`group`]) or
 //! one large file ([`mod@file`]). **The source is never touched, and nothing here knows the receiving half.**
 
+mod backlog;
 mod file;
 mod group;
+mod job;
 mod receipt;
 mod session;
 mod small_files;
 mod source;
-pub mod transfer;
+mod transfer;
 mod walk;
 
 use std::fmt::Debug;
@@ -17,10 +19,12 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use transfer::{Ended, run};
+pub use transfer::run;
 
+use crate::connect::meeting::MeetError;
 use crate::protocol::failure::Failure;
 use crate::protocol::receipt::{Receipt, Stored};
+use crate::wire::WireError;
 
 /// What is to be sent, where to, and how carefully.
 #[derive(Clone, Debug)]
@@ -39,6 +43,21 @@ pub struct Plan {
     pub quick: bool,
     /// How long to try to connect again after the connection was lost.
     pub retry_for: Duration,
+}
+
+/// How a transfer ended. What became of each file was told to the observer.
+#[derive(Debug)]
+pub enum Ended {
+    /// Every file was either committed or told of as failed.
+    Complete,
+    /// The receiver could not be reached at all.
+    Unreachable(MeetError),
+    /// The connection was lost and did not come back in time; the same command goes on.
+    Lost,
+    /// The receiver refused the transfer as a whole.
+    Refused(Failure),
+    /// The other side cannot be talked to.
+    Broken(WireError),
 }
 
 /// Who is told what becomes of each file. Called from several threads.

@@ -1,6 +1,6 @@
 //! Receipts at the sender: made anew from what the sender itself knows, and the receiver's signature checked over that.
 
-use super::session::Session;
+use super::job::Session;
 use crate::hash::Root;
 use crate::protocol::failure::Failure;
 use crate::protocol::message::Signed;

@@ -2,16 +2,18 @@
 //!
 //! Several jobs run at once: large files and groups of small ones each have their own, so that neither waits for the other.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::backlog::{Backlog, put_back, take_back};
+use super::job::{JobError, Session};
 use super::source::{self, Uploads};
-use super::transfer::{Backlog, Ended, put_back, take_back};
+
 use super::walk::{self, Found};
-use super::{Observer, Plan, Problem, file, group};
+use super::{Ended, Observer, Plan, file, group};
 use crate::connect::ticket;
 use crate::jobs::Jobs;
 use crate::progress::Counters;
@@ -22,7 +24,7 @@ use crate::protocol::limits::{
 };
 use crate::protocol::message::{Begin, FromReceiver, FromSender};
 use crate::seams::Environment;
-use crate::seams::buffer::{Parcel, Pool};
+use crate::seams::buffer::Pool;
 use crate::wire::WireError;
 use crate::wire::connection::{CloseReason, Connection};
 use crate::wire::identity::PublicKey;
@@ -32,74 +34,6 @@ use crate::workers::Workers;
 
 /// Threads that read the source, for each of the two reads.
 const READ_THREADS: usize = 2;
-
-/// What one job ends with when it does not end well.
-#[derive(Debug)]
-pub(super) enum JobError {
-    /// This file, or group, cannot be transferred.
-    Problem(Problem),
-    /// The stream cannot be used any more.
-    Wire(WireError),
-}
-
-impl From<Problem> for JobError {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
-
-impl From<Failure> for JobError {
-    fn from(failure: Failure) -> Self {
-        Self::Problem(failure.into())
-    }
-}
-
-impl From<WireError> for JobError {
-    fn from(error: WireError) -> Self {
-        Self::Wire(error)
-    }
-}
-
-/// What all jobs of one connection share.
-#[derive(Debug)]
-pub(super) struct Session {
-    pub(super) connection: Connection,
-    pub(super) plan: Arc<Plan>,
-    pub(super) observer: Arc<dyn Observer>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) jobs: Jobs<dyn Uploads>,
-    /// Queue of pieces that were read.
-    pub(super) read: tokio::sync::mpsc::Sender<Parcel>,
-    pub(super) readers: Workers,
-    pub(super) second_readers: Workers,
-    pub(super) pool: Pool,
-    pub(super) heard: Heard,
-    pub(super) transfer: [u8; 16],
-    /// The receiving directory as the receiver told it.
-    pub(super) directory: Vec<u8>,
-    pub(super) own_key: PublicKey,
-    /// New name of the single file.
-    file_name: Option<Name>,
-    numbers: AtomicU64,
-}
-
-impl Session {
-    /// The number of a new job.
-    pub(super) fn next_number(&self) -> u64 {
-        self.numbers.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// The name that the receiver is to give a file of the top level.
-    pub(super) fn target_name(&self, name: &Name) -> Name {
-        self.file_name.as_ref().unwrap_or(name).clone()
-    }
-
-    /// Tells that a file failed.
-    pub(super) fn failed(&self, path: &[u8], problem: &Problem) {
-        self.counters.files_done(1);
-        self.observer.failed(path, problem.failure, problem.detail.as_deref());
-    }
-}
 
 /// A session about to be opened on a new connection.
 pub(super) struct Opening<'a> {

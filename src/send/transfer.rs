@@ -2,37 +2,21 @@
 //!
 //! Work that was under way when a connection was lost is simply offered again: what the receiver has by then counts.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::backlog::Backlog;
 use super::session::{Opening, drive};
-use super::walk::{self, FileWork, GroupWork};
-use super::{Observer, Plan};
-use crate::connect::meeting::{MeetError, Meeting};
+use super::{Ended, Observer, Plan, walk};
+use crate::connect::meeting::Meeting;
 use crate::progress::Counters;
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::{BACKOFF_FIRST, BACKOFF_MAX};
 use crate::seams::Environment;
-use crate::wire::WireError;
 use crate::wire::connection::CloseReason;
 use crate::wire::identity::{KeyPair, random_bytes};
-
-/// How a transfer ended. What became of each file was told to the observer.
-#[derive(Debug)]
-pub enum Ended {
-    /// Every file was either committed or told of as failed.
-    Complete,
-    /// The receiver could not be reached at all.
-    Unreachable(MeetError),
-    /// The connection was lost and did not come back in time; the same command goes on.
-    Lost,
-    /// The receiver refused the transfer as a whole.
-    Refused(Failure),
-    /// The other side cannot be talked to.
-    Broken(WireError),
-}
 
 /// Runs a transfer to its end.
 pub async fn run(
@@ -126,21 +110,4 @@ impl Patience {
         self.pause = (self.pause * 2).min(BACKOFF_MAX);
         true
     }
-}
-
-/// Work that a lost connection interrupted.
-#[derive(Debug, Default)]
-pub(super) struct Backlog {
-    pub(super) groups: Mutex<Vec<GroupWork>>,
-    pub(super) files: Mutex<Vec<FileWork>>,
-}
-
-/// For the next connection.
-pub(super) fn put_back<T>(backlog: &Mutex<Vec<T>>, work: T) {
-    backlog.lock().unwrap_or_else(PoisonError::into_inner).push(work);
-}
-
-/// What the last connection left.
-pub(super) fn take_back<T>(backlog: &Mutex<Vec<T>>) -> Option<T> {
-    backlog.lock().unwrap_or_else(PoisonError::into_inner).pop()
 }

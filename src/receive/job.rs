@@ -1,0 +1,104 @@
+//! What the jobs of one connection share, and what ends one that does not end well.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::directories::{Directories, Held};
+use super::receipt::Signer;
+use super::stage::Arrivals;
+use crate::jobs::Jobs;
+use crate::protocol::entry::{DirectoryTable, FileEntry};
+use crate::protocol::failure::Failure;
+use crate::protocol::limits::PATH_BYTES_MAX;
+use crate::protocol::message::Begin;
+use crate::protocol::receipt::Stored;
+use crate::seams::buffer::{Parcel, Pool};
+use crate::seams::disk::Reading;
+use crate::wire::WireError;
+use crate::wire::watch::Heard;
+use crate::workers::Workers;
+
+/// Numbers of group jobs begin here: the sender numbers its large files from 0.
+pub(super) const GROUP_NUMBERS: u64 = 1 << 63;
+
+/// What ends a job.
+#[derive(Debug)]
+pub(super) enum JobError {
+    /// For a reason that the sender is told.
+    Failed(Failure),
+    /// The stream cannot be used any more.
+    Wire(WireError),
+}
+
+impl From<Failure> for JobError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<WireError> for JobError {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+/// What all jobs of one connection share.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) begin: Begin,
+    pub(super) directories: Directories,
+    pub(super) jobs: Jobs<dyn Arrivals>,
+    /// Queue of pieces out of QUIC.
+    pub(super) arrived: mpsc::Sender<Parcel>,
+    pub(super) readers: Workers,
+    pub(super) signer: Signer,
+    pub(super) heard: Heard,
+    /// Taken off the modes that are carried.
+    pub(super) attribute_umask: u32,
+    pub(super) replace: bool,
+    pub(super) pool: Pool,
+    pub(super) descriptors: Arc<Semaphore>,
+    pub(super) descriptors_max: usize,
+    pub(super) groups: AtomicU64,
+}
+
+impl Session {
+    /// Whether this sender may replace targets.
+    pub(super) fn may_replace(&self) -> bool {
+        self.replace && !self.begin.no_replace
+    }
+
+    /// How the stored copy is to be read back.
+    pub(super) fn reading(&self) -> Reading {
+        if self.begin.stored == Stored::Device { Reading::PastCache } else { Reading::Cached }
+    }
+
+    /// The number of a new group.
+    pub(super) fn next_group(&self) -> u64 {
+        GROUP_NUMBERS + self.groups.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Waits until this many files may be opened for staging.
+    pub(super) async fn descriptors(&self, count: usize) -> Option<OwnedSemaphorePermit> {
+        let count = u32::try_from(count.min(self.descriptors_max)).expect("groups are small");
+        Arc::clone(&self.descriptors).acquire_many_owned(count).await.ok()
+    }
+
+    /// The directory of an entry, opened or made with all above it. Blocks.
+    pub(super) fn place_of(&self, table: &DirectoryTable, directory: Option<u32>) -> Result<Arc<Held>, Failure> {
+        let Some(directory) = directory else { return Ok(Arc::clone(self.directories.root())) };
+        let mut resolved = self.directories.resolve(table, self.attribute_umask);
+        if directory as usize >= resolved.len() {
+            return Err(Failure::Protocol);
+        }
+        resolved.swap_remove(directory as usize)
+    }
+
+    /// The path of an entry below the destination, as receipts name it.
+    pub(super) fn path_of(&self, table: &DirectoryTable, entry: &FileEntry) -> Result<Vec<u8>, Failure> {
+        let path = table.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;
+        if path.len() > PATH_BYTES_MAX { Err(Failure::PathTooLong) } else { Ok(path) }
+    }
+}

@@ -1,0 +1,86 @@
+//! What the jobs of one connection share, and what ends one that does not end well.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::source::Uploads;
+use super::{Observer, Plan, Problem};
+use crate::jobs::Jobs;
+use crate::progress::Counters;
+use crate::protocol::entry::Name;
+use crate::protocol::failure::Failure;
+use crate::seams::buffer::{Parcel, Pool};
+use crate::wire::WireError;
+use crate::wire::connection::Connection;
+use crate::wire::identity::PublicKey;
+use crate::wire::watch::Heard;
+use crate::workers::Workers;
+
+/// What one job ends with when it does not end well.
+#[derive(Debug)]
+pub(super) enum JobError {
+    /// This file, or group, cannot be transferred.
+    Problem(Problem),
+    /// The stream cannot be used any more.
+    Wire(WireError),
+}
+
+impl From<Problem> for JobError {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<Failure> for JobError {
+    fn from(failure: Failure) -> Self {
+        Self::Problem(failure.into())
+    }
+}
+
+impl From<WireError> for JobError {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+/// What all jobs of one connection share.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) connection: Connection,
+    pub(super) plan: Arc<Plan>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) jobs: Jobs<dyn Uploads>,
+    /// Queue of pieces that were read.
+    pub(super) read: tokio::sync::mpsc::Sender<Parcel>,
+    pub(super) readers: Workers,
+    pub(super) second_readers: Workers,
+    pub(super) pool: Pool,
+    pub(super) heard: Heard,
+    pub(super) transfer: [u8; 16],
+    /// The receiving directory as the receiver told it.
+    pub(super) directory: Vec<u8>,
+    pub(super) own_key: PublicKey,
+    /// New name of the single file.
+    pub(super) file_name: Option<Name>,
+    /// Jobs so far.
+    pub(super) numbers: AtomicU64,
+}
+
+impl Session {
+    /// The number of a new job.
+    pub(super) fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The name that the receiver is to give a file of the top level.
+    pub(super) fn target_name(&self, name: &Name) -> Name {
+        self.file_name.as_ref().unwrap_or(name).clone()
+    }
+
+    /// Tells that a file failed.
+    pub(super) fn failed(&self, path: &[u8], problem: &Problem) {
+        self.counters.files_done(1);
+        self.observer.failed(path, problem.failure, problem.detail.as_deref());
+    }
+}
