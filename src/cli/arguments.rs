@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 
 pub use super::listen::ListenPlan;
 pub use super::requirement::{Requirement, RequirementError};
@@ -270,11 +270,6 @@ pub fn parse<A: Parser + Checked>() -> Result<A, ExitCode> {
     parse_from(std::env::args_os()).map_err(|error| printed(&error))
 }
 
-/// Prints a usage error in clap's own form.
-pub fn usage_error<A: CommandFactory>(explanation: &str) -> ExitCode {
-    printed(&A::command().error(ErrorKind::ValueValidation, explanation))
-}
-
 fn parse_from<A: Parser + Checked>(words: impl Iterator<Item = OsString>) -> Result<A, clap::Error> {
     let arguments = A::try_parse_from(words)?;
     match arguments.check() {
@@ -291,6 +286,8 @@ fn printed(error: &clap::Error) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     fn send(arguments: &[&str]) -> Result<SendArguments, clap::Error> {

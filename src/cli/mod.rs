@@ -19,10 +19,26 @@ pub mod summary;
 mod identity;
 mod teller;
 
+use self::arguments::OutputArguments;
+use self::exit_code::ExitCode;
+use self::progress::Suspender;
+use self::report::Report;
 use crate::seams::os_disk::raise_open_files_limit;
 
 /// Fewest files that must be allowed to be open at once: with fewer the runtime panics where it should fail.
 const OPEN_FILES_MIN: usize = 32;
+
+/// Starts what both programs need: logs, and the threads that drive QUIC. What is wrong has been told.
+fn start(report: &Report, output: &OutputArguments, suspender: Suspender) -> Result<tokio::runtime::Runtime, ExitCode> {
+    if let Err(words) = logging::start(output, suspender) {
+        report.error(&words, None);
+        return Err(ExitCode::Usage);
+    }
+    runtime().map_err(|error| {
+        report.error(&format!("cannot start: {error}"), None);
+        ExitCode::Other
+    })
+}
 
 /// The threads that drive QUIC. Disk and hash work has threads of its own.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

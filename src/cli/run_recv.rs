@@ -10,7 +10,7 @@ use super::identity::identity;
 use super::progress::Suspender;
 use super::report::{Report, with_causes};
 use super::run_send::stop_signal;
-use super::{logging, runtime};
+use super::start;
 use crate::connect::addresses::reachable;
 use crate::connect::admission::Admission;
 use crate::connect::stdio;
@@ -36,16 +36,9 @@ pub fn main() -> std::process::ExitCode {
         Err(code) => return code.into(),
     };
     let report = Report::new("careful-recv", &arguments.output, None);
-    if let Err(words) = logging::start(&arguments.output, Suspender::default()) {
-        report.error(&words, None);
-        return ExitCode::Usage.into();
-    }
-    let runtime = match runtime() {
+    let runtime = match start(&report, &arguments.output, Suspender::default()) {
         Ok(runtime) => runtime,
-        Err(error) => {
-            report.error(&format!("cannot start: {error}"), None);
-            return ExitCode::Other.into();
-        }
+        Err(code) => return code.into(),
     };
     let umask = take_umask();
     let open_files_max = raise_open_files_limit().saturating_sub(OTHER_FILES).clamp(16, 1024);

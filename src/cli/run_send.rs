@@ -12,8 +12,8 @@ use super::exit_code::ExitCode;
 use super::identity::identity;
 use super::progress::{self, ProgressDisplay};
 use super::report::{Report, with_causes};
+use super::start;
 use super::teller::Teller;
-use super::{logging, runtime};
 use crate::connect::meeting::{MeetError, Meeting};
 use crate::connect::ticket::{Ticket, TicketError};
 use crate::progress::Counters;
@@ -34,16 +34,9 @@ pub fn main() -> std::process::ExitCode {
     let display = progress::wanted(&arguments.output).then(|| progress::start(Arc::clone(&counters)));
     let suspender = display.as_ref().map(ProgressDisplay::suspender);
     let report = Report::new("careful-send", &arguments.output, suspender.clone());
-    if let Err(words) = logging::start(&arguments.output, suspender.unwrap_or_default()) {
-        report.error(&words, None);
-        return ExitCode::Usage.into();
-    }
-    let runtime = match runtime() {
+    let runtime = match start(&report, &arguments.output, suspender.unwrap_or_default()) {
         Ok(runtime) => runtime,
-        Err(error) => {
-            report.error(&format!("cannot start: {error}"), None);
-            return ExitCode::Other.into();
-        }
+        Err(code) => return code.into(),
     };
     let code = runtime.block_on(transfer(&arguments, report, counters, display));
     // Threads that still read or hash have nothing more to say.

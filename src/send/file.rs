@@ -64,7 +64,7 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
         chunk_bytes: geometry.chunk_size().bytes(),
     };
     outgoing.send(&offer).await?;
-    let answer = match hear(session, &mut incoming).await? {
+    let answer = match session.hear(&mut incoming).await? {
         FromReceiver::FileAnswer(FileAnswer::Trusted) => {
             session.observer.trusted(&work.file.shown());
             return Ok(());
@@ -104,26 +104,9 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
             }
             Err(problem.into())
         }
-        Err(JobError::Wire(WireError::Unwanted)) => Err(why_unwanted(session, &mut incoming).await),
+        Err(JobError::Wire(WireError::Unwanted)) => Err(session.why_unwanted(&mut incoming).await),
         Err(error) => Err(error),
     }
-}
-
-/// The receiver stopped listening in the middle of the file: its last word says why.
-async fn why_unwanted(session: &Session, incoming: &mut Incoming) -> JobError {
-    loop {
-        match hear(session, incoming).await {
-            Ok(FromReceiver::Refused(failure)) => return failure.into(),
-            Ok(_) => {}
-            Err(error) => return error,
-        }
-    }
-}
-
-async fn hear(session: &Session, incoming: &mut Incoming) -> Result<FromReceiver, JobError> {
-    let message: Option<FromReceiver> = incoming.receive().await?;
-    session.heard.message();
-    message.ok_or(JobError::Wire(WireError::EndedEarly))
 }
 
 /// The smallest chunks that keep their number in bounds.
@@ -207,7 +190,7 @@ impl FileJob {
             runs.flush(outgoing, self).await?;
             tokio::select! {
                 () = self.wake.notified() => {}
-                message = hear(&self.session, incoming) => self.heard(message?)?,
+                message = self.session.hear(incoming) => self.heard(message?)?,
                 Some(uploaded) = uploads.join_next() => match uploaded {
                     Ok(uploaded) => unless_unwanted(uploaded)?,
                     Err(panic) => std::panic::resume_unwind(panic.into_panic()),
@@ -363,7 +346,7 @@ impl FileJob {
         incoming: &mut Incoming,
     ) -> Result<(), JobError> {
         loop {
-            match hear(&self.session, incoming).await? {
+            match self.session.hear(incoming).await? {
                 FromReceiver::FileReceipt { proof, signed } => {
                     if proof.origin != origin {
                         return Err(Failure::ReceiptInvalid.into());

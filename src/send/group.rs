@@ -191,11 +191,7 @@ impl<'a> Group<'a> {
             return Ok(());
         }
         match self.prove_and_commit(second_reads, &mut outgoing, &mut incoming).await {
-            // The receiver stopped listening in the middle of the group: its last word says why.
-            Err(JobError::Wire(WireError::Unwanted)) => match self.hear(&mut incoming).await {
-                Ok(_) => Err(Failure::Protocol.into()),
-                Err(why) => Err(why),
-            },
+            Err(JobError::Wire(WireError::Unwanted)) => Err(self.session.why_unwanted(&mut incoming).await),
             done => done,
         }
     }
@@ -468,9 +464,7 @@ impl<'a> Group<'a> {
     }
 
     async fn hear(&self, incoming: &mut Incoming) -> Result<FromReceiver, JobError> {
-        let message: Option<FromReceiver> = incoming.receive().await?;
-        self.session.heard.message();
-        match message.ok_or(WireError::EndedEarly)? {
+        match self.session.hear(incoming).await? {
             FromReceiver::Refused(failure) => Err(failure.into()),
             message => Ok(message),
         }

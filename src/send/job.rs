@@ -9,10 +9,12 @@ use crate::jobs::Jobs;
 use crate::progress::Counters;
 use crate::protocol::entry::Name;
 use crate::protocol::failure::Failure;
+use crate::protocol::message::FromReceiver;
 use crate::seams::buffer::{Parcel, Pool};
 use crate::wire::WireError;
 use crate::wire::connection::Connection;
 use crate::wire::identity::PublicKey;
+use crate::wire::stream::Incoming;
 use crate::wire::watch::Heard;
 use crate::workers::Workers;
 
@@ -82,5 +84,23 @@ impl Session {
     pub(super) fn failed(&self, path: &[u8], problem: &Problem) {
         self.counters.files_done(1);
         self.observer.failed(path, problem.failure, problem.detail.as_deref());
+    }
+
+    /// The next message of a job.
+    pub(super) async fn hear(&self, incoming: &mut Incoming) -> Result<FromReceiver, JobError> {
+        let message: Option<FromReceiver> = incoming.receive().await?;
+        self.heard.message();
+        message.ok_or(JobError::Wire(WireError::EndedEarly))
+    }
+
+    /// The receiver stopped listening in the middle of a job: its last word says why.
+    pub(super) async fn why_unwanted(&self, incoming: &mut Incoming) -> JobError {
+        loop {
+            match self.hear(incoming).await {
+                Ok(FromReceiver::Refused(failure)) => return failure.into(),
+                Ok(_) => {}
+                Err(error) => return error,
+            }
+        }
     }
 }

@@ -11,7 +11,6 @@ use tokio::task::JoinSet;
 use super::backlog::{Backlog, put_back, take_back};
 use super::job::{JobError, Session};
 use super::source::{self, Uploads};
-
 use super::walk::{self, Found};
 use super::{Ended, Observer, Plan, file, group};
 use crate::connect::ticket;
