@@ -4,6 +4,7 @@
 //! the same names and do what the plan says; without a plan for a place they pass everything on. [`rig`] runs a transfer
 //! and judges it from outside. **Nothing of this is in the shipped programs, and their package never names this one.**
 
+pub mod atlas;
 pub mod buffer;
 pub mod disk;
 pub mod packet;

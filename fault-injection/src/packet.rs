@@ -1,8 +1,9 @@
 //! Faulty packets: a socket that loses, doubles, flips or delays the datagrams it sends, as the plan says.
 //!
-//! A call may hold several datagrams (segmentation offload): each has its own number and its own fault. What is flipped
-//! here leaves with a fresh checksum of UDP, so that only QUIC can see it. **Receiving is left alone**: what one side
-//! sends is what the other gets.
+//! A call may hold several datagrams (segmentation offload): each has its own number and its own fault. What is damaged
+//! here leaves with a fresh checksum of UDP, so that only QUIC can see it; where the plan keeps the old checksum, a
+//! datagram whose sum (RFC 1071) does not fit any more is thrown away, as the other side's UDP would. **Receiving is left
+//! alone**: what one side sends is what the other gets.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -16,7 +17,7 @@ use careful::seams::packet::Packets;
 use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
-use crate::plan::{Fault, Place, Plan, Side, damage};
+use crate::plan::{Checksum, Fault, Place, Plan, Side, Strike, damage};
 
 /// Sockets that a plan strikes.
 #[derive(Debug)]
@@ -37,15 +38,16 @@ impl FaultyPackets {
 impl Packets for FaultyPackets {
     fn socket(&self, address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let inner = self.inner.socket(address)?;
-        let place = Place::Packet { from: self.side };
-        Ok(Arc::new(FaultySocket { inner, place, plan: Arc::clone(&self.plan), queues: Mutex::default() }))
+        let places = [Checksum::Recomputed, Checksum::Kept].map(|checksum| Place::Packet { from: self.side, checksum });
+        Ok(Arc::new(FaultySocket { inner, places, plan: Arc::clone(&self.plan), queues: Mutex::default() }))
     }
 }
 
 #[derive(Debug)]
 struct FaultySocket {
     inner: Arc<dyn AsyncUdpSocket>,
-    place: Place,
+    /// One for each way with the checksum.
+    places: [Place; 2],
     plan: Arc<Plan>,
     queues: Mutex<Queues>,
 }
@@ -54,8 +56,10 @@ struct FaultySocket {
 struct Queues {
     /// Decided upon, not yet taken by the socket.
     leaving: VecDeque<Datagram>,
-    /// To leave after the next one.
-    late: VecDeque<Datagram>,
+    /// To leave after so many others.
+    late: Vec<(u64, Datagram)>,
+    /// So many more are lost.
+    blackout: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -66,27 +70,61 @@ struct Datagram {
     bytes: Vec<u8>,
 }
 
+/// What becomes of a datagram.
+#[derive(Default)]
+struct Fate {
+    is_lost: bool,
+    copies: usize,
+    late: u64,
+}
+
 impl FaultySocket {
     /// What becomes of one datagram.
     fn decide(&self, mut datagram: Datagram, queues: &mut Queues) {
-        let mut copies = 1;
-        let mut is_late = false;
-        for strike in self.plan.visit(&self.place) {
-            match strike.fault {
-                Fault::Drop => copies = 0,
-                Fault::Double => copies = 2,
-                Fault::Late => is_late = true,
-                _ => {
-                    damage(strike, &mut datagram.bytes);
+        let mut fate = Fate { copies: 1, ..Fate::default() };
+        for place in &self.places {
+            let before = checksum(&datagram.bytes);
+            for strike in self.plan.visit(place) {
+                if self.strike(strike.fault, &mut fate, queues, datagram.bytes.len())
+                    || damage_datagram(strike, &mut datagram.bytes)
+                {
+                    self.plan.took_effect(strike);
                 }
             }
-            self.plan.took_effect(strike);
+            let is_kept = matches!(place, Place::Packet { checksum: Checksum::Kept, .. });
+            fate.is_lost |= is_kept && checksum(&datagram.bytes) != before;
         }
-        if is_late {
-            return queues.late.push_back(datagram);
+        if queues.blackout > 0 {
+            queues.blackout -= 1;
+            fate.is_lost = true;
         }
-        queues.leaving.extend(std::iter::repeat_n(datagram, copies));
-        queues.leaving.append(&mut queues.late);
+        if fate.is_lost {
+            return;
+        }
+        if fate.late > 0 {
+            return queues.late.push((fate.late, datagram));
+        }
+        queues.leaving.extend(std::iter::repeat_n(datagram, fate.copies));
+        for (after, _) in &mut queues.late {
+            *after -= 1;
+        }
+        let (due, late) = std::mem::take(&mut queues.late).into_iter().partition(|(after, _)| *after == 0);
+        queues.late = late;
+        let due: Vec<(u64, Datagram)> = due;
+        queues.leaving.extend(due.into_iter().map(|(_, datagram)| datagram));
+    }
+
+    /// A fault that is not one of content; false if it makes no difference.
+    fn strike(&self, fault: Fault, fate: &mut Fate, queues: &mut Queues, length: usize) -> bool {
+        match fault {
+            Fault::Drop => fate.is_lost = true,
+            Fault::TooLong { bytes } if length as u64 > bytes => fate.is_lost = true,
+            Fault::Double => fate.copies = 2,
+            Fault::Late { packets } => fate.late = packets,
+            Fault::Blackout { packets } => queues.blackout = packets,
+            _ => return false,
+        }
+        true
     }
 
     /// Hands over what was decided upon; `WouldBlock` if some of it has to wait.
@@ -153,5 +191,45 @@ impl AsyncUdpSocket for FaultySocket {
 
     fn may_fragment(&self) -> bool {
         self.inner.may_fragment()
+    }
+}
+
+fn damage_datagram(strike: Strike, bytes: &mut Vec<u8>) -> bool {
+    match strike.fault {
+        Fault::Truncate { bytes: kept } => {
+            let length = bytes.len();
+            bytes.truncate(usize::try_from(kept).unwrap_or(usize::MAX));
+            bytes.len() < length
+        }
+        _ => damage(strike, bytes).is_some(),
+    }
+}
+
+/// Sum of 16-bit words with the carries added (RFC 1071). Addresses and ports are the same before and after.
+fn checksum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|word| u64::from(word[0]) << 8 | u64::from(*word.get(1).unwrap_or(&0)));
+    let mut sum: u64 = words.sum::<u64>() + bytes.len() as u64;
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_sees_a_flip_and_not_an_exchange_of_words() {
+        let bytes = *b"some words here";
+        let mut flipped = bytes;
+        flipped[4] ^= 1;
+        let mut exchanged = bytes;
+        exchanged[2..4].copy_from_slice(&bytes[4..6]);
+        exchanged[4..6].copy_from_slice(&bytes[2..4]);
+        assert_ne!(checksum(&bytes), checksum(&flipped));
+        assert_ne!(bytes, exchanged);
+        assert_eq!(checksum(&bytes), checksum(&exchanged));
+        assert_ne!(checksum(&bytes), checksum(&bytes[..14]));
     }
 }

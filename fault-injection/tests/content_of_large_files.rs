@@ -42,25 +42,25 @@ fn without_faults_fewer_checks_deliver_as_well() {
 #[test]
 fn a_flipped_bit_before_the_hash_is_caught_by_the_second_read_and_repaired() {
     for chunk in [0, 2] {
-        let outcome = is_repaired(&format!("source-to-hash {chunk} #1 flip 17.3"));
+        let outcome = is_repaired(&format!("source-to-hash file {chunk} #1 flip 17.3"));
         assert!(outcome.counters.repaired_chunks >= 1);
     }
 }
 
 #[test]
 fn without_the_second_read_a_flipped_bit_before_the_hash_is_delivered() {
-    is_missed("source-to-hash 2 #1 flip 17.3", Care::WITHOUT_SECOND_READ);
+    is_missed("source-to-hash file 2 #1 flip 17.3", Care::WITHOUT_SECOND_READ);
 }
 
 #[test]
 fn a_wrong_read_of_the_source_is_caught_by_the_second_read_and_repaired() {
-    is_repaired("source-read file 1 #1 zero");
+    is_repaired("source-read file 1 #1 zero 0 4096");
     is_repaired("source-read file 0 #1 swap 700");
 }
 
 #[test]
 fn without_the_second_read_a_wrong_read_of_the_source_is_delivered() {
-    is_missed("source-read file 1 #1 zero", Care::WITHOUT_SECOND_READ);
+    is_missed("source-read file 1 #1 zero 0 4096", Care::WITHOUT_SECOND_READ);
 }
 
 #[test]
@@ -80,14 +80,14 @@ fn a_source_that_never_reads_the_same_is_unstable() {
 
 #[test]
 fn a_flipped_bit_after_the_hash_is_sent_again() {
-    let outcome = is_repaired("hash-to-upload 1 #1 flip 17.3");
+    let outcome = is_repaired("hash-to-upload file 1 #1 flip 17.3");
     assert_eq!(outcome.counters.repaired_chunks, 1);
     assert_eq!(outcome.counters.sent_bytes, LENGTH as u64 + (1 << 20));
 }
 
 #[test]
 fn a_flipped_bit_before_verify_is_sent_again() {
-    let outcome = is_repaired("wire-to-verify 3 #1 flip 2.3");
+    let outcome = is_repaired("wire-to-verify file 3 #1 flip 2.3");
     assert_eq!(outcome.counters.repaired_chunks, 1);
     assert_eq!(outcome.counters.sent_bytes, LENGTH as u64 + 5);
 }
@@ -96,39 +96,39 @@ fn a_flipped_bit_before_verify_is_sent_again() {
 fn a_chunk_that_never_arrives_right_fails_and_leaves_the_old_target() {
     let rig = Rig::with_file(LENGTH);
     rig.add_target("file", b"old");
-    let outcome = rig.run("wire-to-verify 1 *1 flip 17.3", Care::FULL);
+    let outcome = rig.run("wire-to-verify file 1 *1 flip 17.3", Care::FULL);
     outcome.assert_fired();
     outcome.assert_verdict("file", &Verdict::RefusedAndKept(Failure::ArrivedMismatch));
 }
 
 #[test]
 fn exchanged_chunks_are_sent_again() {
-    is_repaired("hash-to-upload 1 #1 exchange");
-    is_repaired("wire-to-verify 0 #1 exchange");
+    is_repaired("hash-to-upload file 1 #1 exchange");
+    is_repaired("wire-to-verify file 0 #1 exchange");
 }
 
 #[test]
 fn a_doubled_chunk_changes_nothing() {
     for hop in ["source-to-hash", "hash-to-upload", "wire-to-verify", "verify-to-stage"] {
-        let outcome = is_repaired(&format!("{hop} 1 #1 double"));
+        let outcome = is_repaired(&format!("{hop} file 1 #1 double"));
         assert_eq!(outcome.counters.repaired_chunks, 0);
     }
 }
 
 #[test]
 fn a_flipped_bit_after_verify_is_sent_again() {
-    let outcome = is_repaired("verify-to-stage 1 #1 flip 17.3");
+    let outcome = is_repaired("verify-to-stage file 1 #1 flip 17.3");
     assert_eq!(outcome.counters.repaired_chunks, 1);
 }
 
 #[test]
 fn without_read_back_a_flipped_bit_after_verify_is_delivered() {
-    is_missed("verify-to-stage 1 #1 flip 17.3", Care::WITHOUT_READ_BACK);
+    is_missed("verify-to-stage file 1 #1 flip 17.3", Care::WITHOUT_READ_BACK);
 }
 
 #[test]
 fn a_wrong_write_is_sent_again() {
-    for fault in ["flip 17.3", "swap 4000", "zero", "lost"] {
+    for fault in ["flip 17.3", "swap 4000", "zero 0 4096", "lost"] {
         let outcome = is_repaired(&format!("staging-write file 1 #1 {fault}"));
         assert_eq!(outcome.counters.repaired_chunks, 1);
     }
@@ -143,12 +143,12 @@ fn without_read_back_a_wrong_write_is_delivered() {
 
 #[test]
 fn a_bit_wrong_on_the_medium_under_a_good_page_cache_is_sent_again() {
-    is_repaired("staging-write file 1 #1 flip-on-medium 17.3");
+    is_repaired("write-out file 1 #1 flip 17.3");
 }
 
 #[test]
 fn a_read_back_through_the_cache_misses_a_bit_wrong_on_the_medium() {
-    is_missed("staging-write file 1 #1 flip-on-medium 17.3", Care::READ_BACK_THROUGH_CACHE);
+    is_missed("write-out file 1 #1 flip 17.3", Care::READ_BACK_THROUGH_CACHE);
 }
 
 #[test]
@@ -193,10 +193,10 @@ fn a_chunk_copied_wrong_from_the_old_target_is_sent_again() {
 #[test]
 fn faults_at_every_hop_of_one_transfer_are_all_repaired() {
     let outcome = is_repaired(
-        "source-to-hash 0 #1 flip 1.1; hash-to-upload 1 #1 flip 2.2; wire-to-verify 2 #1 flip 3.3; \
-         verify-to-stage 3 #1 flip 4.4",
+        "source-to-hash file 0 #1 flip 1.1; hash-to-upload file 1 #1 flip 2.2; wire-to-verify file 2 #1 flip 3.3; \
+         verify-to-stage file 3 #1 flip 4.4",
     );
-    let place = Place::Buffer { hop: Hop::VerifyToStage, piece: 3 };
+    let place = Place::buffer(Hop::VerifyToStage, "file", 3);
     assert!(outcome.plan.visits(&place) >= 2);
 }
 

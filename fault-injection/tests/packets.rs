@@ -28,7 +28,7 @@ fn corrupt_packets_change_nothing() {
 
 #[test]
 fn late_packets_change_nothing() {
-    is_unnoticed("packet-of-sender *3 late; packet-of-receiver *4 late");
+    is_unnoticed("packet-of-sender *3 late 1; packet-of-receiver *4 late 1");
 }
 
 #[test]

@@ -1,0 +1,396 @@
+//! A file of the faulty disk: reads, writes and flushes that go wrong.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use careful::seams::buffer::PieceBuffer;
+use careful::seams::disk::{DiskFile, Metadata, Timestamp, read_full, write_all};
+
+use super::World;
+use super::books::{Identity, PAGE_BYTES, Writer};
+use crate::plan::{Fault, Place, Role, Strike, damage, range_of};
+
+/// Bytes that somebody else writes into a source that changes.
+const FOREIGN_BYTES: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct FaultyFile {
+    inner: Arc<dyn DiskFile>,
+    world: Arc<World>,
+    role: Role,
+    /// Final name.
+    file: Vec<u8>,
+    /// Whether reads of this handle see the page cache.
+    cached: bool,
+    identity: Identity,
+    foreign_writer: Option<Arc<dyn DiskFile>>,
+}
+
+impl FaultyFile {
+    pub(super) fn new(
+        inner: Arc<dyn DiskFile>,
+        world: Arc<World>,
+        role: Role,
+        file: Vec<u8>,
+        cached: bool,
+        identity: Identity,
+    ) -> Self {
+        Self { inner, world, role, file, cached, identity, foreign_writer: None }
+    }
+
+    pub(super) fn with_foreign_writer(self, foreign_writer: Option<Arc<dyn DiskFile>>) -> Self {
+        Self { foreign_writer, ..self }
+    }
+
+    fn place(&self, role: Role, offset_bytes: u64) -> Option<Place> {
+        let chunk_bytes = self.world.chunk_bytes;
+        let begins = offset_bytes.is_multiple_of(chunk_bytes);
+        begins.then(|| Place::Disk { role, file: self.file.clone(), chunk: offset_bytes / chunk_bytes })
+    }
+
+    /// What is due at a call that begins at this offset.
+    fn begin(&self, role: Role, offset_bytes: u64) -> io::Result<Vec<Strike>> {
+        self.place(role, offset_bytes).map_or(Ok(Vec::new()), |place| self.world.begin(&place))
+    }
+
+    /// An operation on the whole file.
+    fn operation(&self, role: Role) -> io::Result<Vec<Strike>> {
+        self.world.operation(role, &self.file)
+    }
+
+    /// How much of a call of this length is made.
+    fn shortened(&self, due: &[Strike], length: usize) -> usize {
+        let short = due.iter().find(|strike| strike.fault == Fault::Short && length > 1);
+        short.map_or(length, |&strike| {
+            self.world.plan.took_effect(strike);
+            length / 2
+        })
+    }
+
+    /// Damage of the source that was there before anybody read it.
+    fn lasting_damage(&self, offset_bytes: u64, read: &mut [u8]) {
+        let roles: &[Role] = match self.role {
+            Role::SourceRead => &[Role::SourceMedium, Role::SourceCache],
+            Role::SourceReadPastCache => &[Role::SourceMedium],
+            _ => &[],
+        };
+        for &role in roles {
+            let Some(place) = self.place(role, offset_bytes) else { return };
+            let (due, is_new) = self.world.books().lasting(&place, || self.world.plan.visit(&place));
+            for strike in due {
+                if damage(strike, read).is_some() && is_new {
+                    self.world.plan.took_effect(strike);
+                }
+            }
+        }
+    }
+
+    /// A read that came out wrong.
+    fn damage_read(&self, strike: Strike, read: &mut [u8]) -> io::Result<()> {
+        let has_effect = match strike.fault {
+            Fault::Misdirect { byte, length, to } => match range_of(byte, length, read.len()) {
+                None => false,
+                Some(range) => {
+                    let before = read[range.clone()].to_vec();
+                    read_full(self.inner.as_ref(), &mut read[range.clone()], to)?;
+                    read[range] != before
+                }
+            },
+            _ => damage(strike, read).is_some(),
+        };
+        if has_effect {
+            self.world.plan.took_effect(strike);
+        }
+        Ok(())
+    }
+
+    /// Somebody else writes into the beginning of the file and into the chunk that is about to be read: who has read the
+    /// beginning before gets a mix.
+    fn change(&self, strike: Strike, offset_bytes: u64) -> io::Result<()> {
+        let Some(writer) = &self.foreign_writer else { return Ok(()) };
+        for at in [0, offset_bytes] {
+            let mut bytes = [0; FOREIGN_BYTES];
+            let read = read_full(self.inner.as_ref(), &mut bytes, at)?;
+            bytes[..read].iter_mut().for_each(|byte| *byte = !*byte);
+            write_all(writer.as_ref(), &bytes[..read], at)?;
+        }
+        self.world.plan.took_effect(strike);
+        Ok(())
+    }
+
+    /// Notes what is there before a write, if a flush is to lose the write.
+    fn remember(&self, range: Range<u64>) -> io::Result<()> {
+        let is_kept = self.world.plan.has(|entry| entry.fault.loses_at_sync());
+        let before = if is_kept { Some((range.start, self.on_medium(range)?)) } else { None };
+        self.world.books().note_write(self.identity, &self.inner, &self.file, before);
+        Ok(())
+    }
+
+    /// What the medium holds; zeros after its end.
+    fn on_medium(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
+        on_medium(self.inner.as_ref(), range)
+    }
+
+    /// A write that lands otherwise than it was handed over. `by_cache` are strikes below the page cache.
+    fn write_otherwise(&self, bytes: &[u8], offset_bytes: u64, due: &[Strike], below: &[Strike]) -> io::Result<usize> {
+        let wanted = self.landing(bytes, offset_bytes, due)?;
+        let landed = self.landing(&wanted, offset_bytes, below)?;
+        write_all(self.inner.as_ref(), &landed, offset_bytes)?;
+        let end = offset_bytes + bytes.len() as u64;
+        self.world.books().written(self.identity, offset_bytes..end);
+        if !below.is_empty() {
+            self.cache_differences(&wanted, &landed, offset_bytes);
+        }
+        for &strike in due {
+            self.write_elsewhere(strike, &wanted, offset_bytes, false)?;
+        }
+        for &strike in below {
+            self.write_elsewhere(strike, &wanted, offset_bytes, true)?;
+        }
+        Ok(bytes.len())
+    }
+
+    /// The bytes that lie there after the strikes; aligned, so that the write takes the same way.
+    fn landing(&self, bytes: &[u8], offset_bytes: u64, due: &[Strike]) -> io::Result<PieceBuffer> {
+        let mut landed = PieceBuffer::unpooled(bytes.len());
+        landed.copy_from_slice(bytes);
+        for &strike in due {
+            let kept = match strike.fault {
+                Fault::Lost => Some(0..bytes.len()),
+                Fault::Torn { bytes: made } => range_of(made, u64::MAX, bytes.len()),
+                Fault::Stale { byte, length } | Fault::Misdirect { byte, length, .. } => {
+                    range_of(byte, length, bytes.len())
+                }
+                _ => None,
+            };
+            let has_effect = match kept {
+                Some(range) => {
+                    let at = offset_bytes + range.start as u64;
+                    let old = self.on_medium(at..at + range.len() as u64)?;
+                    let differs = landed[range.clone()] != old[..];
+                    landed[range].copy_from_slice(&old);
+                    differs
+                }
+                None => damage(strike, &mut landed).is_some(),
+            };
+            if has_effect {
+                self.world.plan.took_effect(strike);
+            }
+        }
+        Ok(landed)
+    }
+
+    /// The second place of a block that went astray.
+    fn write_elsewhere(&self, strike: Strike, bytes: &[u8], offset_bytes: u64, below_cache: bool) -> io::Result<()> {
+        let (Fault::Misdirect { byte, length, to } | Fault::Spill { byte, length, to }) = strike.fault else {
+            return Ok(());
+        };
+        let Some(range) = range_of(byte, length, bytes.len()) else { return Ok(()) };
+        let end = self.inner.metadata()?.length_bytes;
+        // Beyond the end of the file it would hit another one.
+        let room = usize::try_from(end.saturating_sub(to)).unwrap_or(usize::MAX).min(range.len());
+        let block = &bytes[range.start..range.start + room];
+        let before = self.on_medium(to..to + room as u64)?;
+        if block.is_empty() || before == block || to == offset_bytes + range.start as u64 {
+            return Ok(());
+        }
+        write_all(self.inner.as_ref(), block, to)?;
+        let mut books = self.world.books();
+        books.written(self.identity, to..to + room as u64);
+        if below_cache {
+            books.cache(self.identity, to, &before);
+        }
+        drop(books);
+        if matches!(strike.fault, Fault::Spill { .. }) {
+            self.world.plan.took_effect(strike);
+        }
+        Ok(())
+    }
+
+    fn cache_differences(&self, wanted: &[u8], landed: &[u8], offset_bytes: u64) {
+        cache_differences(&self.world, self.identity, wanted, landed, offset_bytes);
+    }
+
+    fn sync(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let due = self.operation(Role::FileSync)?;
+        flush(&self.world, &[self.identity], &due, sync)
+    }
+}
+
+/// Page by page, what the cache holds where the medium holds something else.
+fn cache_differences(world: &World, identity: Identity, wanted: &[u8], landed: &[u8], offset_bytes: u64) {
+    let mut books = world.books();
+    let pages = wanted.chunks(PAGE_BYTES as usize).zip(landed.chunks(PAGE_BYTES as usize));
+    for (number, (wanted, landed)) in pages.enumerate() {
+        if wanted != landed {
+            books.cache(identity, offset_bytes + number as u64 * PAGE_BYTES, wanted);
+        }
+    }
+}
+
+fn on_medium(inner: &dyn DiskFile, range: Range<u64>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    read_full(inner, &mut bytes, range.start)?;
+    Ok(bytes)
+}
+
+/// Flushes these files as planned: what is lost, who is told, what the medium does afterwards.
+pub(super) fn flush(
+    world: &World,
+    files: &[Identity],
+    due: &[Strike],
+    sync: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    let losing = due.iter().copied().find(|strike| strike.fault.loses_at_sync());
+    let writers: Vec<Writer> = files.iter().filter_map(|&identity| world.books().take_unsynced(identity)).collect();
+    if let Some(strike) = losing {
+        for writer in &writers {
+            lose(world, writer, strike)?;
+        }
+        if strike.fault != Fault::Swallowed {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+    }
+    sync()?;
+    writers.iter().try_for_each(|writer| decay(world, writer))
+}
+
+/// Nothing written since the last flush is on the medium.
+fn lose(world: &World, writer: &Writer, strike: Strike) -> io::Result<()> {
+    let Some(inner) = writer.inner.upgrade() else { return Ok(()) };
+    let mut has_effect = false;
+    for (offset_bytes, before) in writer.unsynced.iter().rev() {
+        let range = *offset_bytes..offset_bytes + before.len() as u64;
+        let now = on_medium(inner.as_ref(), range.clone())?;
+        has_effect |= now != *before;
+        let mut old = PieceBuffer::unpooled(before.len());
+        old.copy_from_slice(before);
+        write_all(inner.as_ref(), &old, *offset_bytes)?;
+        if strike.fault == Fault::FailedReverting {
+            world.books().written(writer.identity, range);
+        } else {
+            cache_differences(world, writer.identity, &now, before, *offset_bytes);
+        }
+    }
+    if has_effect {
+        world.plan.took_effect(strike);
+    }
+    Ok(())
+}
+
+/// What was flushed decays on the medium, and the page cache does not know.
+fn decay(world: &World, writer: &Writer) -> io::Result<()> {
+    let Some(inner) = writer.inner.upgrade() else { return Ok(()) };
+    let planned = world.plan.entries().iter().filter_map(|entry| match &entry.place {
+        Place::Disk { role: Role::StoredMedium, file, chunk } if *file == writer.file => Some((&entry.place, *chunk)),
+        _ => None,
+    });
+    for (place, chunk) in planned {
+        let start = chunk * world.chunk_bytes;
+        let end = inner.metadata()?.length_bytes.min(start + world.chunk_bytes);
+        if start >= end {
+            continue;
+        }
+        let wanted = on_medium(inner.as_ref(), start..end)?;
+        let mut landed = PieceBuffer::unpooled(wanted.len());
+        landed.copy_from_slice(&wanted);
+        let due: Vec<Strike> = world.plan.visit(place);
+        for strike in due {
+            if damage(strike, &mut landed).is_some() {
+                world.plan.took_effect(strike);
+            }
+        }
+        write_all(inner.as_ref(), &landed, start)?;
+        cache_differences(world, writer.identity, &wanted, &landed, start);
+    }
+    Ok(())
+}
+
+impl DiskFile for FaultyFile {
+    fn read_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<usize> {
+        let due = self.begin(self.role, offset_bytes)?;
+        for &strike in due.iter().filter(|strike| strike.fault == Fault::Changed) {
+            self.change(strike, offset_bytes)?;
+        }
+        let room = self.shortened(&due, buffer.len());
+        let read = self.inner.read_at(&mut buffer[..room], offset_bytes)?;
+        let read_bytes = &mut buffer[..read];
+        if self.cached {
+            self.world.books().lay_over(self.identity, offset_bytes, read_bytes);
+        }
+        self.lasting_damage(offset_bytes, read_bytes);
+        for strike in due {
+            self.damage_read(strike, read_bytes)?;
+        }
+        Ok(read)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset_bytes: u64) -> io::Result<usize> {
+        let due = self.begin(Role::StagingWrite, offset_bytes)?;
+        let bytes = &bytes[..self.shortened(&due, bytes.len())];
+        let below = self.begin(Role::WriteOut, offset_bytes)?;
+        self.remember(offset_bytes..offset_bytes + bytes.len() as u64)?;
+        if !below.is_empty() || due.iter().any(|strike| strike.fault != Fault::Short) {
+            return self.write_otherwise(bytes, offset_bytes, &due, &below);
+        }
+        let written = self.inner.write_at(bytes, offset_bytes)?;
+        self.world.books().written(self.identity, offset_bytes..offset_bytes + written as u64);
+        Ok(written)
+    }
+
+    fn copy_at(&self, from: &dyn DiskFile, offset_bytes: u64, length_bytes: u64) -> io::Result<u64> {
+        self.begin(Role::Copy, offset_bytes)?;
+        self.remember(offset_bytes..offset_bytes + length_bytes)?;
+        // The other file is a faulty one, too, and shows no descriptor: its bytes pass through its reads.
+        let copied = self.inner.copy_at(from, offset_bytes, length_bytes)?;
+        self.world.books().written(self.identity, offset_bytes..offset_bytes + copied);
+        Ok(copied)
+    }
+
+    fn allocate(&self, length_bytes: u64) -> io::Result<()> {
+        self.operation(Role::Allocate)?;
+        self.inner.allocate(length_bytes)
+    }
+
+    fn set_length(&self, length_bytes: u64) -> io::Result<()> {
+        self.operation(Role::SetLength)?;
+        self.inner.set_length(length_bytes)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.sync(|| self.inner.sync_data())
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.sync(|| self.inner.sync_all())
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        self.operation(Role::Lock)?;
+        self.inner.try_lock()
+    }
+
+    fn metadata(&self) -> io::Result<Metadata> {
+        self.operation(self.world.role(Role::SourceInspect, Role::TargetInspect))?;
+        self.inner.metadata()
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.operation(Role::SetMode)?;
+        self.inner.set_mode(mode)
+    }
+
+    fn set_modified(&self, modified: Timestamp) -> io::Result<()> {
+        self.operation(Role::SetModified)?;
+        self.inner.set_modified(modified)
+    }
+
+    fn next_data(&self, offset_bytes: u64) -> io::Result<Option<Range<u64>>> {
+        self.inner.next_data(offset_bytes)
+    }
+
+    fn reads_device(&self) -> bool {
+        self.inner.reads_device()
+    }
+}

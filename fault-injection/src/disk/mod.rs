@@ -1,0 +1,274 @@
+//! The faulty disk: a decorator of the disk door that does what the plan says and passes everything else on.
+//!
+//! It lies below the loops that finish short reads and writes, so it may answer short. It decorates any disk, a real one
+//! as well as one in memory; what a page cache knows better than the medium below it is kept beside it ([`Books`]).
+
+mod books;
+mod file;
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use careful::protocol::entry::Name;
+use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
+use careful::seams::disk::{Directory, Disk, DiskFile, Items, Metadata, Reading, Timestamp, Writing};
+
+use crate::plan::{Fault, Place, Plan, Role, Side, Strike};
+use books::{Books, Identity};
+use file::FaultyFile;
+
+/// A staging file's name begins with this.
+pub(crate) const STAGING_PREFIX: &[u8] = b".careful-";
+
+/// A disk that a plan strikes.
+#[derive(Debug)]
+pub struct FaultyDisk {
+    inner: Arc<dyn Disk>,
+    world: Arc<World>,
+}
+
+impl FaultyDisk {
+    /// The disk of one side, large files in chunks of 1 MiB.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Disk>, side: Side, plan: Arc<Plan>) -> Self {
+        let world = World { side, plan, chunk_bytes: u64::from(CHUNK_BYTES_DEFAULT), books: Mutex::default() };
+        Self { inner, world: Arc::new(world) }
+    }
+}
+
+/// What all handles of one disk share.
+#[derive(Debug)]
+struct World {
+    side: Side,
+    plan: Arc<Plan>,
+    chunk_bytes: u64,
+    books: Mutex<Books>,
+}
+
+impl World {
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The final name that a name stands for.
+    fn logical(&self, name: &OsStr) -> Vec<u8> {
+        self.books().final_name(name).unwrap_or_else(|| name.as_bytes().to_vec())
+    }
+
+    /// Every final name is looked at before its staging file: from then on the latter is known.
+    fn met(&self, name: &OsStr) {
+        if self.side == Side::Receiver
+            && !is_staging(name)
+            && let Ok(valid) = Name::new(name.as_bytes())
+        {
+            self.books().met(valid.staging(), name.as_bytes());
+        }
+    }
+
+    /// A visit to a place that can fail or take long, and nothing else.
+    fn operation(&self, role: Role, file: &[u8]) -> io::Result<Vec<Strike>> {
+        self.begin(&Place::Disk { role, file: file.to_vec(), chunk: 0 })
+    }
+
+    /// What is due at this visit; errors are made at once, the rest is for the caller.
+    fn begin(&self, place: &Place) -> io::Result<Vec<Strike>> {
+        let due = self.plan.visit(place);
+        for &strike in &due {
+            let number = match strike.fault {
+                Fault::Slow { millis } => {
+                    std::thread::sleep(Duration::from_millis(millis));
+                    self.plan.took_effect(strike);
+                    continue;
+                }
+                Fault::Interrupted => 4,
+                Fault::Failed => 5,
+                Fault::NoSpace => 28,
+                Fault::NoQuota => 122,
+                _ => continue,
+            };
+            self.plan.took_effect(strike);
+            return Err(io::Error::from_raw_os_error(number));
+        }
+        Ok(due)
+    }
+
+    /// Role of what is done at either side.
+    fn role(&self, at_sender: Role, at_receiver: Role) -> Role {
+        match self.side {
+            Side::Sender => at_sender,
+            Side::Receiver => at_receiver,
+        }
+    }
+
+    fn reading_role(&self, name: &OsStr, reading: Reading) -> Role {
+        match (self.side, reading) {
+            (Side::Sender, Reading::Cached) => Role::SourceRead,
+            (Side::Sender, Reading::PastCache) => Role::SourceReadPastCache,
+            (Side::Receiver, _) if is_staging(name) => Role::ReadBack,
+            (Side::Receiver, _) => Role::TargetRead,
+        }
+    }
+
+    fn opening_role(&self, name: &OsStr) -> Role {
+        self.role(Role::SourceOpen, if is_staging(name) { Role::ReadBackOpen } else { Role::TargetOpen })
+    }
+
+    fn wrap(
+        self: &Arc<Self>,
+        inner: Arc<dyn DiskFile>,
+        role: Role,
+        name: &OsStr,
+        cached: bool,
+    ) -> io::Result<FaultyFile> {
+        let found = inner.metadata()?;
+        let identity: Identity = (found.device, found.inode);
+        Ok(FaultyFile::new(inner, Arc::clone(self), role, self.logical(name), cached, identity))
+    }
+}
+
+fn is_staging(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(STAGING_PREFIX)
+}
+
+impl Disk for FaultyDisk {
+    fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
+        self.world.operation(self.world.role(Role::SourceOpen, Role::DirectoryOpen), b".")?;
+        let inner = self.inner.open_directory(path)?;
+        Ok(Arc::new(FaultyDirectory { inner, world: Arc::clone(&self.world), name: b".".to_vec() }))
+    }
+
+    fn inspect(&self, path: &Path) -> io::Result<Metadata> {
+        self.world.operation(self.world.role(Role::SourceInspect, Role::TargetInspect), b".")?;
+        self.inner.inspect(path)
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        self.inner.canonical(path)
+    }
+
+    fn open_append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.inner.open_append(path)
+    }
+
+    fn read_private(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.inner.read_private(path)
+    }
+
+    fn create_private(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.inner.create_private(path, bytes)
+    }
+}
+
+#[derive(Debug)]
+struct FaultyDirectory {
+    inner: Arc<dyn Directory>,
+    world: Arc<World>,
+    /// Last component; `.` for the one a transfer begins with.
+    name: Vec<u8>,
+}
+
+impl FaultyDirectory {
+    /// Somebody else's way to write into a source, where the plan has one.
+    fn foreign_writer(&self, name: &OsStr) -> Option<Arc<dyn DiskFile>> {
+        let is_wanted = self.world.plan.has(|entry| {
+            entry.fault == Fault::Changed
+                && entry.place.file() == Some(name.as_bytes())
+                && self.world.side == Side::Sender
+        });
+        is_wanted.then(|| self.inner.open_for_writing(name, Writing::Cached).ok()).flatten()
+    }
+}
+
+impl Directory for FaultyDirectory {
+    fn open_directory(&self, name: &OsStr) -> io::Result<Arc<dyn Directory>> {
+        self.world.operation(self.world.role(Role::SourceOpen, Role::DirectoryOpen), name.as_bytes())?;
+        let inner = self.inner.open_directory(name)?;
+        Ok(Arc::new(Self { inner, world: Arc::clone(&self.world), name: name.as_bytes().to_vec() }))
+    }
+
+    fn make_directory(&self, name: &OsStr, mode: u32) -> io::Result<()> {
+        self.world.operation(Role::MakeDirectory, name.as_bytes())?;
+        self.inner.make_directory(name, mode)
+    }
+
+    fn open_file(&self, name: &OsStr, reading: Reading) -> io::Result<Arc<dyn DiskFile>> {
+        self.world.met(name);
+        self.world.operation(self.world.opening_role(name), &self.world.logical(name))?;
+        let role = self.world.reading_role(name, reading);
+        let inner = self.inner.open_file(name, reading)?;
+        let file = self.world.wrap(inner, role, name, reading == Reading::Cached)?;
+        Ok(Arc::new(file.with_foreign_writer(self.foreign_writer(name))))
+    }
+
+    fn create_file(&self, name: &OsStr, writing: Writing) -> io::Result<Arc<dyn DiskFile>> {
+        self.world.operation(Role::StagingCreate, &self.world.logical(name))?;
+        let inner = self.inner.create_file(name, writing)?;
+        Ok(Arc::new(self.world.wrap(inner, Role::StagingWrite, name, true)?))
+    }
+
+    fn open_for_writing(&self, name: &OsStr, writing: Writing) -> io::Result<Arc<dyn DiskFile>> {
+        self.world.operation(Role::StagingOpen, &self.world.logical(name))?;
+        let inner = self.inner.open_for_writing(name, writing)?;
+        Ok(Arc::new(self.world.wrap(inner, Role::StagingWrite, name, true)?))
+    }
+
+    fn metadata_of(&self, name: &OsStr) -> io::Result<Metadata> {
+        self.world.met(name);
+        let role = self.world.role(Role::SourceInspect, Role::TargetInspect);
+        self.world.operation(role, &self.world.logical(name))?;
+        self.inner.metadata_of(name)
+    }
+
+    fn items(&self) -> io::Result<Items> {
+        self.world.operation(self.world.role(Role::SourceList, Role::TargetInspect), &self.name)?;
+        self.inner.items()
+    }
+
+    fn rename(&self, from: &OsStr, to: &OsStr, replace: bool) -> io::Result<()> {
+        self.world.operation(Role::Rename, to.as_bytes())?;
+        self.inner.rename(from, to, replace)
+    }
+
+    fn remove_file(&self, name: &OsStr) -> io::Result<()> {
+        self.world.operation(Role::Remove, &self.world.logical(name))?;
+        self.inner.remove_file(name)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.world.operation(Role::DirectorySync, &self.name)?;
+        self.inner.sync()
+    }
+
+    fn sync_file_system(&self) -> io::Result<()> {
+        let due = self.world.operation(Role::FileSystemSync, b".")?;
+        let writers = self.world.books().all_writers();
+        file::flush(&self.world, &writers, &due, || self.inner.sync_file_system())
+    }
+
+    fn metadata(&self) -> io::Result<Metadata> {
+        self.world.operation(self.world.role(Role::SourceInspect, Role::TargetInspect), &self.name)?;
+        self.inner.metadata()
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.world.operation(Role::SetMode, &self.name)?;
+        self.inner.set_mode(mode)
+    }
+
+    fn set_modified(&self, modified: Timestamp) -> io::Result<()> {
+        self.world.operation(Role::SetModified, &self.name)?;
+        self.inner.set_modified(modified)
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.inner.free_bytes()
+    }
+
+    fn is_durable(&self) -> io::Result<bool> {
+        self.inner.is_durable()
+    }
+}

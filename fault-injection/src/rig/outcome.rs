@@ -1,0 +1,161 @@
+//! What one run came to, and what is to be thought of it.
+//!
+//! The verdict on a file rests on the bytes under its final name, before and after, and on what the sender was told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use careful::progress::Snapshot;
+use careful::protocol::failure::Failure;
+use careful::protocol::receipt::{Origin, ReceiptFile};
+use careful::send::Ended;
+
+use super::told::Words;
+use super::{Care, last_component};
+use crate::plan::Plan;
+
+/// A staging file's name begins with this.
+const STAGING_PREFIX: &str = ".careful-";
+
+/// What one run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The plan, with what fired.
+    pub plan: Arc<Plan>,
+    /// The checks that were made.
+    pub care: Care,
+    /// How the sender ended; nothing if one of the halves did not end in time.
+    pub ended: Option<Ended>,
+    /// The sender's books.
+    pub counters: Snapshot,
+    /// Lines for the person that are no failure.
+    pub notices: Vec<String>,
+    words: Words,
+    trees: Trees,
+}
+
+/// Source and target, each file by its path.
+#[derive(Debug)]
+pub(super) struct Trees {
+    pub(super) before: [BTreeMap<String, Vec<u8>>; 2],
+    /// The source may be another one, too: the plan can have somebody change it.
+    pub(super) after: [BTreeMap<String, Vec<u8>>; 2],
+}
+
+/// What became of one file. Everything but [`Verdict::SilentlyWrong`] and [`Verdict::Broken`] keeps the promises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A receipt, and the target is what the source is.
+    Right,
+    /// Named as failed, no receipt; the target is what it was before, or absent as before.
+    RefusedAndKept(Failure),
+    /// Named as failed, no receipt; the target is the complete new file all the same.
+    RefusedAndRight(Failure),
+    /// A receipt, and the target is something else: the one thing that must not be.
+    SilentlyWrong,
+    /// Anything else; says what.
+    Broken(String),
+}
+
+impl Outcome {
+    /// Of a run under this plan.
+    pub(super) fn new(
+        plan: Arc<Plan>,
+        care: Care,
+        ended: Option<Ended>,
+        counters: Snapshot,
+        mut words: Words,
+        trees: Trees,
+    ) -> Self {
+        let notices = std::mem::take(&mut words.notices);
+        Self { plan, care, ended, counters, notices, words, trees }
+    }
+
+    /// What became of a file of the source.
+    #[must_use]
+    pub fn verdict(&self, name: &str) -> Verdict {
+        let target = self.trees.after[1].get(name);
+        // Of a source that somebody changed either version is right, and no mix.
+        let is_right = [&self.trees.before, &self.trees.after].iter().any(|trees| trees[0].get(name) == target);
+        match (self.words.receipts.get(name), self.words.failures.get(name)) {
+            (Some(receipt), _) if self.claims_too_much(receipt) => {
+                Verdict::Broken(format!("the receipt claims a check that was switched off: {:?}", receipt.proof))
+            }
+            (Some(_), Some(failure)) => Verdict::Broken(format!("both a receipt and a failure: {failure}")),
+            (Some(receipt), None) if is_right => self.judge_receipt(receipt, name),
+            (Some(_), None) => Verdict::SilentlyWrong,
+            (None, Some(failure)) if is_right => Verdict::RefusedAndRight(*failure),
+            (None, Some(failure)) if target == self.trees.before[1].get(name) => Verdict::RefusedAndKept(*failure),
+            (None, Some(failure)) => Verdict::Broken(format!("neither old nor new under the name: {failure}")),
+            (None, None) => Verdict::Broken(format!("no word about it; the sender ended with {:?}", self.ended)),
+        }
+    }
+
+    fn claims_too_much(&self, receipt: &ReceiptFile) -> bool {
+        let most = if self.care.second_read { Origin::Reread } else { Origin::FirstRead };
+        receipt.proof.origin > most || receipt.proof.stored > self.care.stored
+    }
+
+    /// Whether the receipt says what lies there. The judge's root is computed without the program's own code.
+    fn judge_receipt(&self, receipt: &ReceiptFile, name: &str) -> Verdict {
+        let bytes = &self.trees.after[1][name];
+        if receipt.root == *blake3::hash(bytes).as_bytes() && receipt.length_bytes == bytes.len() as u64 {
+            Verdict::Right
+        } else {
+            Verdict::Broken(format!("the receipt names another content: {receipt:?}"))
+        }
+    }
+
+    /// Staging files that are left.
+    #[must_use]
+    pub fn staging_files(&self) -> usize {
+        self.trees.after[1].keys().filter(|path| last_component(path).starts_with(STAGING_PREFIX)).count()
+    }
+
+    /// Fails unless every fault of the plan had an effect.
+    ///
+    /// # Panics
+    /// With the line that replays the run.
+    #[track_caller]
+    pub fn assert_fired(&self) {
+        let missing: Vec<String> = self.plan.not_fired().iter().map(ToString::to_string).collect();
+        assert!(missing.is_empty(), "never took effect: {missing:?}\nreplay: {}", self.plan);
+    }
+
+    /// Fails unless every fault fired and every file is right and has its receipt.
+    ///
+    /// # Panics
+    /// As above.
+    #[track_caller]
+    pub fn assert_all_right(&self) {
+        self.assert_fired();
+        for name in self.trees.before[0].keys() {
+            self.assert_verdict(name, &Verdict::Right);
+        }
+        assert!(matches!(self.ended, Some(Ended::Complete)), "{:?}\nreplay: {}", self.ended, self.plan);
+        assert_eq!(self.staging_files(), 0, "a staging file is left\nreplay: {}", self.plan);
+    }
+
+    /// Fails unless this became of the file.
+    ///
+    /// # Panics
+    /// As above.
+    #[track_caller]
+    pub fn assert_verdict(&self, name: &str, expected: &Verdict) {
+        assert_eq!(self.verdict(name), *expected, "{name}\nreplay: {}", self.plan);
+    }
+
+    /// Fails unless every fault fired and exactly this file is wrong under its name with a receipt that says it is right:
+    /// the positive control of a check that is switched off.
+    ///
+    /// # Panics
+    /// As above.
+    #[track_caller]
+    pub fn assert_silently_wrong(&self, name: &str) {
+        self.assert_fired();
+        for other in self.trees.before[0].keys() {
+            let expected = if other == name { Verdict::SilentlyWrong } else { Verdict::Right };
+            self.assert_verdict(other, &expected);
+        }
+    }
+}
