@@ -2,8 +2,8 @@
 //!
 //! A [`plan`] says which fault strikes at which place. [`disk`], [`buffer`] and [`packet`] are decorators of the doors of
 //! the same names and do what the plan says; without a plan for a place they pass everything on. [`rig`] runs a transfer
-//! and judges it from outside. [`ladder`] has programs that check less, run over the same doors. **Nothing of
-//! this is in the shipped programs, and their package never names this one.**
+//! and judges it from outside. [`ladder`] has programs that check less, run over the same doors; [`statistics`] says what a
+//! count of runs proves. **Nothing of this is in the shipped programs, and their package never names this one.**
 
 pub mod atlas;
 pub mod buffer;
@@ -12,3 +12,4 @@ pub mod ladder;
 pub mod packet;
 pub mod plan;
 pub mod rig;
+pub mod statistics;
