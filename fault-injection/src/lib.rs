@@ -1,14 +1,16 @@
-//! Faults for `careful`, entered from outside: a faulty twin of each door, and a rig that runs both real halves over them.
+//! Faults for `careful`, entered from outside: a faulty twin of each door, and rigs that run both real halves over them.
 //!
 //! A [`plan`] says which fault strikes at which place. [`disk`], [`buffer`] and [`packet`] are decorators of the doors of
 //! the same names and do what the plan says; without a plan for a place they pass everything on. [`rig`] runs a transfer
-//! and judges it from outside. [`ladder`] has programs that check less, run over the same doors; [`statistics`] says what a
-//! count of runs proves. **Nothing of this is in the shipped programs, and their package never names this one.**
+//! and judges it from outside. [`ladder`] has programs that check less, run over the same doors; [`matrix`] is what many
+//! trials came to, and how it is shown; [`statistics`] says what a count of runs proves. **Nothing of this is in the
+//! shipped programs, and their package never names this one.**
 
 pub mod atlas;
 pub mod buffer;
 pub mod disk;
 pub mod ladder;
+pub mod matrix;
 pub mod packet;
 pub mod plan;
 pub mod rig;
