@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use careful::seams::Environment;
 use careful::seams::buffer::Hop;
+use careful_faults::atlas::Atlas;
 use careful_faults::buffer::FaultyBuffers;
 use careful_faults::disk::FaultyDisk;
 use careful_faults::ladder::{Copied, Level, copy};
 use careful_faults::packet::FaultyPackets;
-use careful_faults::plan::{Place, Plan, Role, Side};
+use careful_faults::plan::{Checksum, Place, Plan, Role, Side};
 use careful_faults::rig::{Care, Rig, content};
 use tempfile::TempDir;
 
@@ -54,11 +55,12 @@ fn owned((name, bytes): (&str, Vec<u8>)) -> (String, Vec<u8>) {
     (name.to_owned(), bytes)
 }
 
-fn environment(side: Side, plan: &Arc<Plan>) -> Environment {
+fn environment(side: Side, plan: &Arc<Plan>, sources: &Tree) -> Environment {
     let Environment { disk, buffers: _, packets } = Environment::real();
+    let atlas = Atlas::new(sources.iter().map(|(name, bytes)| (name.as_bytes(), bytes.as_slice())), CHUNK);
     Environment {
         disk: Arc::new(FaultyDisk::new(disk, side, Arc::clone(plan))),
-        buffers: Arc::new(FaultyBuffers::new(Arc::clone(plan))),
+        buffers: Arc::new(FaultyBuffers::new(Arc::clone(plan), Arc::new(atlas))),
         packets: Arc::new(FaultyPackets::new(packets, side, Arc::clone(plan))),
     }
 }
@@ -82,7 +84,7 @@ fn run_between(level: Level, sources: &Tree, plan: &str, source: &Path, target: 
         .enable_all()
         .build()
         .expect("a runtime can be started");
-    let (sender, receiver) = (environment(Side::Sender, &plan), environment(Side::Receiver, &plan));
+    let (sender, receiver) = (environment(Side::Sender, &plan, sources), environment(Side::Receiver, &plan, sources));
     let copied = runtime.block_on(async {
         let copied = tokio::time::timeout(LIMIT, copy(level, &sender, &receiver, source, target)).await;
         copied.expect("a baseline ends in time").expect("the level is a baseline")
@@ -168,10 +170,10 @@ fn without_faults_many_files_arrive_right() {
 fn lost_doubled_and_late_packets_change_nothing() {
     both(&tree(), "packet-of-sender *13 drop; packet-of-receiver *5 drop", Outcome::assert_all_right);
     both(&tree(), "packet-of-sender *2 double; packet-of-receiver *2 double", Outcome::assert_all_right);
-    both(&tree(), "packet-of-sender *3 late; packet-of-receiver *4 late", Outcome::assert_all_right);
+    both(&tree(), "packet-of-sender *3 late 1; packet-of-receiver *4 late 1", Outcome::assert_all_right);
     both(&tree(), "packet-of-sender #1 drop; packet-of-receiver #1 drop", Outcome::assert_all_right);
-    let all = "packet-of-sender *11 drop; packet-of-sender *7 double; packet-of-sender *17 late; \
-               packet-of-receiver *6 drop; packet-of-receiver *4 double; packet-of-receiver *9 late";
+    let all = "packet-of-sender *11 drop; packet-of-sender *7 double; packet-of-sender *17 late 1; \
+               packet-of-receiver *6 drop; packet-of-receiver *4 double; packet-of-receiver *9 late 1";
     both(&tree(), all, Outcome::assert_all_right);
 }
 
@@ -184,17 +186,19 @@ fn short_and_interrupted_calls_change_nothing() {
 #[test]
 fn a_flipped_bit_in_any_buffer_is_delivered() {
     for hop in ["source-to-hash", "hash-to-upload", "wire-to-verify", "verify-to-stage"] {
-        are_silently_wrong(&format!("{hop} 2 #1 flip 17.3"), &["file"]);
+        are_silently_wrong(&format!("{hop} file 2 #1 flip 17.3"), &["file"]);
         // Where all is in one group its number is known: the second by name.
-        both(&small_ones(), &format!("{hop} 1 #1 flip 17.3"), |outcome| outcome.assert_silently_wrong(&["second"]));
+        both(&small_ones(), &format!("{hop} second 0 #1 flip 17.3"), |outcome| {
+            outcome.assert_silently_wrong(&["second"])
+        });
     }
 }
 
 #[test]
 fn exchanged_pieces_are_delivered() {
     for hop in ["source-to-hash", "hash-to-upload", "wire-to-verify", "verify-to-stage"] {
-        both(&alone(LENGTH), &format!("{hop} 1 #1 exchange"), |outcome| outcome.assert_silently_wrong(&["file"]));
-        both(&small_ones(), &format!("{hop} 0 #1 exchange"), |outcome| {
+        both(&alone(LENGTH), &format!("{hop} file 1 #1 exchange"), |outcome| outcome.assert_silently_wrong(&["file"]));
+        both(&small_ones(), &format!("{hop} first 0 #1 exchange"), |outcome| {
             outcome.assert_silently_wrong(&["first", "second"]);
         });
     }
@@ -203,13 +207,13 @@ fn exchanged_pieces_are_delivered() {
 #[test]
 fn a_wrong_read_of_the_source_is_delivered() {
     are_silently_wrong("source-read file 1 #1 flip 17.3", &["file"]);
-    are_silently_wrong("source-read file 3 #1 zero", &["file"]);
+    are_silently_wrong("source-read file 3 #1 zero 0 4096", &["file"]);
     are_silently_wrong("source-read first 0 #1 swap 700", &["first"]);
 }
 
 #[test]
 fn a_wrong_write_is_delivered() {
-    for fault in ["flip 17.3", "swap 700", "zero", "lost"] {
+    for fault in ["flip 17.3", "swap 700", "zero 0 4096", "lost"] {
         are_silently_wrong(&format!("staging-write file 2 #1 {fault}"), &["file"]);
         are_silently_wrong(&format!("staging-write second 0 #1 {fault}"), &["second"]);
     }
@@ -217,8 +221,8 @@ fn a_wrong_write_is_delivered() {
 
 #[test]
 fn a_bit_that_is_wrong_on_the_medium_is_delivered() {
-    are_silently_wrong("staging-write file 0 #1 flip-on-medium 0.7", &["file"]);
-    are_silently_wrong("staging-write first 0 #1 flip-on-medium 4999.0", &["first"]);
+    are_silently_wrong("write-out file 0 #1 flip 0.7", &["file"]);
+    are_silently_wrong("write-out first 0 #1 flip 4999.0", &["first"]);
 }
 
 #[test]
@@ -255,24 +259,28 @@ fn reports_each_file_once(plan: &str) {
 #[test]
 fn a_piece_that_is_lost_after_it_arrived_is_delivered_as_a_hole() {
     for hop in ["wire-to-verify", "verify-to-stage"] {
-        are_silently_wrong(&format!("{hop} 2 #1 drop"), &["file"]);
-        both(&small_ones(), &format!("{hop} 1 #1 drop"), |outcome| outcome.assert_silently_wrong(&["second"]));
+        are_silently_wrong(&format!("{hop} file 2 #1 drop"), &["file"]);
+        both(&small_ones(), &format!("{hop} second 0 #1 drop"), |outcome| outcome.assert_silently_wrong(&["second"]));
     }
 }
 
 #[test]
 fn a_piece_that_is_lost_before_it_was_sent_is_missed_by_its_length() {
     for hop in ["source-to-hash", "hash-to-upload"] {
-        both(&tree(), &format!("{hop} 2 #1 drop"), |outcome| outcome.assert_failed("file", "2097157 of 3145733 bytes"));
-        both(&small_ones(), &format!("{hop} 1 #1 drop"), |outcome| outcome.assert_failed("second", "only 0 of 5000"));
+        both(&tree(), &format!("{hop} file 2 #1 drop"), |outcome| {
+            outcome.assert_failed("file", "2097157 of 3145733 bytes")
+        });
+        both(&small_ones(), &format!("{hop} second 0 #1 drop"), |outcome| {
+            outcome.assert_failed("second", "only 0 of 5000")
+        });
     }
 }
 
 #[test]
 fn a_doubled_piece_changes_nothing() {
     for hop in ["source-to-hash", "hash-to-upload", "wire-to-verify", "verify-to-stage"] {
-        both(&tree(), &format!("{hop} 2 #1 double"), Outcome::assert_all_right);
-        both(&small_ones(), &format!("{hop} 1 #1 double"), Outcome::assert_all_right);
+        both(&tree(), &format!("{hop} file 2 #1 double"), Outcome::assert_all_right);
+        both(&small_ones(), &format!("{hop} second 0 #1 double"), Outcome::assert_all_right);
     }
 }
 
@@ -346,7 +354,7 @@ fn a_directory_that_is_not_there_is_an_error() {
 fn the_baselines_visit_the_places_that_careful_visits() {
     let hops = [Hop::SourceToHash, Hop::HashToUpload, Hop::WireToVerify, Hop::VerifyToStage];
     let mut places: Vec<Place> =
-        hops.into_iter().flat_map(|hop| (0..4).map(move |piece| Place::Buffer { hop, piece })).collect();
+        hops.into_iter().flat_map(|hop| (0..4).map(move |chunk| Place::buffer(hop, "file", chunk))).collect();
     for role in [Role::SourceRead, Role::StagingWrite] {
         places.extend((0..4).map(|chunk| Place::disk(role, "file", chunk)));
         places.push(Place::disk(role, "first", 0));
@@ -356,8 +364,8 @@ fn the_baselines_visit_the_places_that_careful_visits() {
     }
     places.push(Place::disk(Role::Allocate, "file", 0));
     places.push(Place::disk(Role::DirectorySync, ".", 0));
-    places.extend([Side::Sender, Side::Receiver].map(|from| Place::Packet { from }));
-    // A staging file is known by its final name only where the plan has the name, at a visit that never comes.
+    places.extend([Side::Sender, Side::Receiver].map(|from| Place::Packet { from, checksum: Checksum::Recomputed }));
+    // A baseline does not look at a final name first: its staging file is known only where the plan has the name.
     let plan = "rename file 0 #9 eio; rename first 0 #9 eio; rename second 0 #9 eio";
     let mut rig = Rig::new();
     tree().iter().for_each(|(name, bytes)| rig.add_source(name, bytes));

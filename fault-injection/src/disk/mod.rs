@@ -54,9 +54,13 @@ impl World {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The final name that a name stands for.
+    /// The final name that a name stands for: one that was met, or is in the plan.
     fn logical(&self, name: &OsStr) -> Vec<u8> {
-        self.books().final_name(name).unwrap_or_else(|| name.as_bytes().to_vec())
+        let planned = || {
+            let mut files = self.plan.entries().iter().filter_map(|entry| entry.place.file());
+            files.find(|file| Name::new(file).is_ok_and(|file| file.staging() == name)).map(<[u8]>::to_vec)
+        };
+        self.books().final_name(name).or_else(planned).unwrap_or_else(|| name.as_bytes().to_vec())
     }
 
     /// Every final name is looked at before its staging file: from then on the latter is known.

@@ -21,12 +21,13 @@ use std::time::Duration;
 
 use careful::protocol::receipt::Stored;
 use careful::seams::Environment;
+use serde::{Deserialize, Serialize};
 
 /// How long one half of a baseline waits for the other without hearing from it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How much of a copy is checked, from the least to the most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Level {
     /// UDP and its checksum.
     L0,
@@ -45,6 +46,8 @@ pub enum Level {
 impl Level {
     /// All of them, from the least to the most.
     pub const ALL: [Self; 6] = [Self::L0, Self::L1, Self::L2, Self::L3, Self::L4, Self::L5];
+    /// All checks: the level that makes the claim.
+    pub const FULL: Self = Self::L5;
 
     /// What it is, in a few words.
     #[must_use]
@@ -92,14 +95,7 @@ impl Level {
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::L0 => "L0",
-            Self::L1 => "L1",
-            Self::L2 => "L2",
-            Self::L3 => "L3",
-            Self::L4 => "L4",
-            Self::L5 => "L5",
-        })
+        f.pad(["L0", "L1", "L2", "L3", "L4", "L5"][*self as usize])
     }
 }
 

@@ -4,11 +4,11 @@
 //! **Bounds are ready-made numbers**: whoever fills a report computes them.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use super::outcome::{Counts, Layer, Outcome, Prediction};
+pub use crate::ladder::Level;
 
 /// Version of the JSON form. A report of any other is refused.
 pub const SCHEMA: u32 = 1;
@@ -85,36 +85,6 @@ pub enum Unreadable {
         /// What it says.
         found: u32,
     },
-}
-
-/// Rungs of the ladder: programs that check more and more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Level {
-    /// Plain UDP with its checksum.
-    L0,
-    /// QUIC alone.
-    L1,
-    /// A hash of each chunk and of the stream.
-    L2,
-    /// The copy is read back, and the page cache may answer.
-    L3,
-    /// The copy is read back from the device.
-    L4,
-    /// All of that, and a second read of the source past the cache.
-    L5,
-}
-
-impl Level {
-    /// From the weakest to the strongest.
-    pub const ALL: [Self; 6] = [Self::L0, Self::L1, Self::L2, Self::L3, Self::L4, Self::L5];
-    /// All checks: the level that makes the claim.
-    pub const FULL: Self = Self::L5;
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.pad(["L0", "L1", "L2", "L3", "L4", "L5"][*self as usize])
-    }
 }
 
 /// What a level is.
