@@ -2,7 +2,6 @@
 //!
 //! The verdict on a file rests on the bytes under its final name, before and after, and on what the sender was told.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use careful::progress::Snapshot;
@@ -10,8 +9,10 @@ use careful::protocol::failure::Failure;
 use careful::protocol::receipt::{Origin, ReceiptFile};
 use careful::send::Ended;
 
+use super::base::Files;
 use super::told::Words;
 use super::{Care, last_component};
+use crate::ladder::Copied;
 use crate::plan::Plan;
 
 /// A staging file's name begins with this.
@@ -25,7 +26,7 @@ pub struct Outcome {
     /// The checks that were made.
     pub care: Care,
     /// How the sender ended; nothing if one of the halves did not end in time.
-    pub ended: Option<Ended>,
+    pub ended: Option<Ending>,
     /// The sender's books.
     pub counters: Snapshot,
     /// Lines for the person that are no failure.
@@ -34,12 +35,21 @@ pub struct Outcome {
     trees: Trees,
 }
 
-/// Source and target, each file by its path.
+/// What the sender said in the end.
+#[derive(Debug)]
+pub enum Ending {
+    /// `careful`; what became of each file was told on the way.
+    Careful(Ended),
+    /// A baseline.
+    Baseline(Copied),
+}
+
+/// Source and target.
 #[derive(Debug)]
 pub(super) struct Trees {
-    pub(super) before: [BTreeMap<String, Vec<u8>>; 2],
+    pub(super) before: [Files; 2],
     /// The source may be another one, too: the plan can have somebody change it.
-    pub(super) after: [BTreeMap<String, Vec<u8>>; 2],
+    pub(super) after: [Files; 2],
 }
 
 /// What became of one file. Everything but [`Verdict::SilentlyWrong`] and [`Verdict::Broken`] keeps the promises.
@@ -62,7 +72,7 @@ impl Outcome {
     pub(super) fn new(
         plan: Arc<Plan>,
         care: Care,
-        ended: Option<Ended>,
+        ended: Option<Ending>,
         counters: Snapshot,
         mut words: Words,
         trees: Trees,
@@ -77,6 +87,10 @@ impl Outcome {
         let target = self.trees.after[1].get(name);
         // Of a source that somebody changed either version is right, and no mix.
         let is_right = [&self.trees.before, &self.trees.after].iter().any(|trees| trees[0].get(name) == target);
+        let is_kept = target == self.trees.before[1].get(name);
+        if let Some(Ending::Baseline(copied)) = &self.ended {
+            return verdict_of_baseline(copied, name, is_right);
+        }
         match (self.words.receipts.get(name), self.words.failures.get(name)) {
             (Some(receipt), _) if self.claims_too_much(receipt) => {
                 Verdict::Broken(format!("the receipt claims a check that was switched off: {:?}", receipt.proof))
@@ -85,15 +99,16 @@ impl Outcome {
             (Some(receipt), None) if is_right => self.judge_receipt(receipt, name),
             (Some(_), None) => Verdict::SilentlyWrong,
             (None, Some(failure)) if is_right => Verdict::RefusedAndRight(*failure),
-            (None, Some(failure)) if target == self.trees.before[1].get(name) => Verdict::RefusedAndKept(*failure),
+            (None, Some(failure)) if is_kept => Verdict::RefusedAndKept(*failure),
             (None, Some(failure)) => Verdict::Broken(format!("neither old nor new under the name: {failure}")),
             (None, None) => Verdict::Broken(format!("no word about it; the sender ended with {:?}", self.ended)),
         }
     }
 
     fn claims_too_much(&self, receipt: &ReceiptFile) -> bool {
-        let most = if self.care.second_read { Origin::Reread } else { Origin::FirstRead };
-        receipt.proof.origin > most || receipt.proof.stored > self.care.stored
+        let Care::Careful { second_read, stored } = self.care else { return false };
+        let most = if second_read { Origin::Reread } else { Origin::FirstRead };
+        receipt.proof.origin > most || receipt.proof.stored > stored
     }
 
     /// Whether the receipt says what lies there. The judge's root is computed without the program's own code.
@@ -106,10 +121,75 @@ impl Outcome {
         }
     }
 
+    /// Whether the sender said that everything is done.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        match &self.ended {
+            Some(Ending::Careful(ended)) => matches!(ended, Ended::Complete),
+            Some(Ending::Baseline(copied)) => copied.failed.is_empty(),
+            None => false,
+        }
+    }
+
     /// Staging files that are left.
     #[must_use]
     pub fn staging_files(&self) -> usize {
         self.trees.after[1].keys().filter(|path| last_component(path).starts_with(STAGING_PREFIX)).count()
+    }
+
+    /// What became of every file of the source, by its name.
+    #[must_use]
+    pub fn verdicts(&self) -> Vec<(&str, Verdict)> {
+        self.trees.before[0].keys().map(|name| (name.as_str(), self.verdict(name))).collect()
+    }
+
+    /// Whether every file is right and has its receipt, and nothing is left over.
+    #[must_use]
+    pub fn is_all_right(&self) -> bool {
+        self.is_complete()
+            && self.staging_files() == 0
+            && self.verdicts().iter().all(|(_, verdict)| *verdict == Verdict::Right)
+    }
+
+    /// Every promise that this run broke, in words; see `DESIGN.md`, section 1. A run that ended early owes no word on each
+    /// file, but what it leaves must be right.
+    #[must_use]
+    pub fn broken_promises(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        if self.ended.is_none() {
+            broken.push(format!("it did not end within {} seconds", super::LIMIT.as_secs()));
+        }
+        for (name, verdict) in self.verdicts() {
+            match verdict {
+                Verdict::SilentlyWrong => broken.push(format!("{name}: silently wrong")),
+                Verdict::Broken(_) if self.is_untold(name) => {}
+                Verdict::Broken(what) => broken.push(format!("{name}: {what}")),
+                Verdict::Right | Verdict::RefusedAndKept(_) | Verdict::RefusedAndRight(_) => {}
+            }
+        }
+        let known = |path: &&String| {
+            let is_staging = last_component(path).starts_with(STAGING_PREFIX);
+            is_staging || self.trees.before.iter().any(|files| files.contains_key(*path))
+        };
+        let unknown = self.trees.after[1].keys().filter(|path| !known(path));
+        broken.extend(unknown.map(|path| format!("{path}: nobody sent that")));
+        if self.staging_files() > self.trees.before[0].len() {
+            broken.push("more staging files than files are left".to_owned());
+        }
+        if self.is_complete() && self.staging_files() > self.words.failures.len() {
+            broken.push("a staging file is left of a file that did not fail".to_owned());
+        }
+        broken
+    }
+
+    /// Nothing was said of the file, rightly: the whole ended in an error, and old or new lies there.
+    fn is_untold(&self, name: &str) -> bool {
+        let target = self.trees.after[1].get(name);
+        let is_old = target == self.trees.before[1].get(name);
+        let is_new = target == self.trees.before[0].get(name);
+        let no_word = !self.words.receipts.contains_key(name) && !self.words.failures.contains_key(name);
+        let no_source = self.words.failures.keys().any(|path| !self.trees.before[0].contains_key(path));
+        no_word && (is_old || is_new) && (!self.is_complete() || no_source)
     }
 
     /// Fails unless every fault of the plan had an effect.
@@ -132,7 +212,7 @@ impl Outcome {
         for name in self.trees.before[0].keys() {
             self.assert_verdict(name, &Verdict::Right);
         }
-        assert!(matches!(self.ended, Some(Ended::Complete)), "{:?}\nreplay: {}", self.ended, self.plan);
+        assert!(self.is_complete(), "{:?}\nreplay: {}", self.ended, self.plan);
         assert_eq!(self.staging_files(), 0, "a staging file is left\nreplay: {}", self.plan);
     }
 
@@ -157,5 +237,16 @@ impl Outcome {
             let expected = if other == name { Verdict::SilentlyWrong } else { Verdict::Right };
             self.assert_verdict(other, &expected);
         }
+    }
+}
+
+/// A baseline knows of no failure but its own errors.
+fn verdict_of_baseline(copied: &Copied, name: &str, is_right: bool) -> Verdict {
+    let is_delivered = copied.delivered.iter().any(|delivered| delivered == name);
+    match (is_delivered, is_right) {
+        (true, true) => Verdict::Right,
+        (true, false) => Verdict::SilentlyWrong,
+        (false, true) => Verdict::RefusedAndRight(Failure::TargetIo),
+        (false, false) => Verdict::RefusedAndKept(Failure::TargetIo),
     }
 }

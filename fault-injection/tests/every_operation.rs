@@ -1,0 +1,67 @@
+//! Every operation of the disk door fails once, and from then on, until the transfer runs untouched: the promises hold
+//! after each, and a repeat without faults completes.
+
+use std::collections::BTreeMap;
+
+use careful_faults::plan::{Entry, Fault, Occurrence, Place, Plan, Role};
+use careful_faults::rig::{Care, Rig, content};
+
+/// A large file that replaces an old one of which a part is equal, a small one that is new, one that replaces.
+fn rig() -> Rig {
+    let mut rig = Rig::in_memory();
+    let large = content(1, (2 << 20) + 5);
+    rig.add_source("large", &large);
+    rig.add_source("new", &content(2, 5000));
+    rig.add_source("folder/replaced", &content(3, 100));
+    let mut old = large;
+    old[5] ^= 1;
+    rig.add_target("large", &old[..2 << 20]);
+    rig.add_target("folder/replaced", b"old");
+    rig
+}
+
+/// Where a clean run came by, and how often.
+fn census() -> BTreeMap<Place, u64> {
+    let outcome = rig().run("", Care::FULL);
+    outcome.assert_all_right();
+    outcome.plan.census()
+}
+
+fn can_fail(place: &Place) -> bool {
+    let of_medium = [Role::SourceCache, Role::SourceMedium, Role::StoredMedium, Role::WriteOut];
+    matches!(place, Place::Disk { role, .. } if !of_medium.contains(role))
+}
+
+/// What breaks a promise under this plan, or after it.
+fn broken(plan: Plan) -> Option<String> {
+    let rig = rig();
+    let line = plan.to_string();
+    let outcome = rig.run_plan(plan, Care::FULL);
+    let mut broken = outcome.broken_promises();
+    if broken.is_empty() {
+        let again = rig.run("", Care::FULL);
+        broken = again.broken_promises();
+        if !again.is_all_right() {
+            broken.push(format!("the repeat did not complete: {:?} {:?}", again.ended, again.verdicts()));
+        }
+    }
+    (!broken.is_empty()).then(|| format!("{}\nreplay: {line}", broken.join("\n")))
+}
+
+#[test]
+fn every_operation_fails_once_and_from_then_on() {
+    let mut wrong = Vec::new();
+    let mut plans = 0;
+    for (place, visits) in census().into_iter().filter(|(place, _)| can_fail(place)) {
+        // Past a few visits of one place nothing new happens.
+        for visit in 1..=visits.min(4) {
+            for occurrence in [Occurrence::Nth(visit), Occurrence::From(visit)] {
+                let entry = Entry { place: place.clone(), occurrence, fault: Fault::Failed };
+                plans += 1;
+                wrong.extend(broken(Plan::new(vec![entry]).unwrap()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {plans}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(plans > 150, "only {plans} operations were found");
+}
