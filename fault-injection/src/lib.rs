@@ -2,12 +2,14 @@
 //!
 //! A [`plan`] says which fault strikes at which place. [`disk`], [`buffer`] and [`packet`] are decorators of the doors of
 //! the same names and do what the plan says; without a plan for a place they pass everything on. [`rig`] runs a transfer
-//! and judges it from outside. [`crash_disk`] is a disk in memory that can tell what a power cut may leave. [`ladder`] has programs that check less, run over the same doors; [`matrix`] is what many
-//! trials came to, and how it is shown; [`statistics`] says what a count of runs proves. **Nothing of this is in the
-//! shipped programs, and their package never names this one.**
+//! and judges it from outside. [`crash_disk`] is a disk in memory that can tell what a power cut may leave, and [`crash`]
+//! looks at all of that for every instant of a transfer. [`ladder`] has programs that check less, run over the same doors;
+//! [`matrix`] runs many trials at every level and shows what they came to; [`statistics`] says what a count of runs
+//! proves. **Nothing of this is in the shipped programs, and their package never names this one.**
 
 pub mod atlas;
 pub mod buffer;
+pub mod crash;
 pub mod crash_disk;
 pub mod disk;
 pub mod ladder;

@@ -1,0 +1,140 @@
+//! What is transferred, to what, over which disk: the worlds whose every crash point is looked at.
+
+use std::path::{Path, PathBuf};
+
+use crate::crash_disk::{Lie, MemoryDisk};
+use crate::rig::content;
+
+/// The directory that is sent.
+pub(super) const SOURCE: &str = "/source/";
+const MIB: usize = 1 << 20;
+
+/// A source with its content, and what had its name at the receiver.
+#[derive(Clone, Debug)]
+pub(super) struct File {
+    /// Below source and destination.
+    pub(super) path: PathBuf,
+    pub(super) new: Version,
+    pub(super) old: Option<Version>,
+}
+
+/// Bytes and mode of a file.
+#[derive(Clone, Debug)]
+pub(super) struct Version {
+    pub(super) bytes: Vec<u8>,
+    pub(super) mode: u32,
+}
+
+/// A transfer: what is sent, what is there, and whether the receiver's disk obeys.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    name: &'static str,
+    pub(super) files: Vec<File>,
+    /// Directories below the source, each after the one it lies in, with their modes.
+    directories: Vec<(&'static str, u32)>,
+    /// Made by the receiver if it is not `/target`.
+    pub(super) destination: PathBuf,
+    lie: Lie,
+}
+
+impl Configuration {
+    /// F8: one large file of three chunks and a bit, replacing an old one of another length.
+    #[must_use]
+    pub fn large() -> Self {
+        let file = File {
+            path: "large".into(),
+            new: Version { bytes: content(1, 3 * MIB + 4097), mode: 0o640 },
+            old: Some(Version { bytes: content(2, 2 * MIB + 1), mode: 0o604 }),
+        };
+        Self::of("F8", vec![file])
+    }
+
+    /// S: one small file under a new name, and one that replaces another.
+    #[must_use]
+    pub fn small() -> Self {
+        let added = File { path: "added".into(), new: Version { bytes: content(3, 10_000), mode: 0o644 }, old: None };
+        let replaced = File {
+            path: "replaced".into(),
+            new: Version { bytes: content(4, 4096), mode: 0o640 },
+            old: Some(Version { bytes: content(5, 4096), mode: 0o600 }),
+        };
+        Self::of("S", vec![added, replaced])
+    }
+
+    /// N: two small files in new directories, below a destination that has to be made.
+    #[must_use]
+    pub fn nested() -> Self {
+        let file = |path: &str, seed| File {
+            path: path.into(),
+            new: Version { bytes: content(seed, 700), mode: 0o644 },
+            old: None,
+        };
+        Self {
+            directories: vec![("one", 0o755), ("one/two", 0o700)],
+            destination: "/target/made".into(),
+            ..Self::of("N", vec![file("one/first", 6), file("one/two/second", 7)])
+        }
+    }
+
+    /// D20: twenty small files in nested new directories, one of which nobody may write to, and one that replaces another:
+    /// one group, with one sync point for all.
+    #[must_use]
+    pub fn group() -> Self {
+        let folders = ["", "first/", "first/below/", "second/"];
+        let file = |index: usize| {
+            let version = |seed| Version { bytes: content(seed, 300 * index), mode: 0o644 };
+            let path = PathBuf::from(format!("{}file{index:02}", folders[index % folders.len()]));
+            File { path, new: version(10 + index as u64), old: (index == 8).then(|| version(99)) }
+        };
+        Self {
+            directories: vec![("first", 0o755), ("first/below", 0o555), ("second", 0o700)],
+            ..Self::of("D20", (0..20).map(file).collect())
+        }
+    }
+
+    fn of(name: &'static str, files: Vec<File>) -> Self {
+        Self { name, files, directories: Vec::new(), destination: "/target".into(), lie: Lie::None }
+    }
+
+    /// The same, with a receiver's disk on which these syncs do nothing.
+    #[must_use]
+    pub fn with_lie(self, lie: Lie) -> Self {
+        Self { lie, ..self }
+    }
+
+    /// As in the reference: F8, S, N, D20.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
+    /// The sender's disk.
+    pub(super) fn sender(&self) -> MemoryDisk {
+        let disk = MemoryDisk::default();
+        disk.put_directory(Path::new(SOURCE), 0o755);
+        for (path, mode) in &self.directories {
+            disk.put_directory(&Path::new(SOURCE).join(path), *mode);
+        }
+        for File { path, new, .. } in &self.files {
+            disk.put_file(&Path::new(SOURCE).join(path), &new.bytes, new.mode);
+        }
+        disk
+    }
+
+    /// The receiver's disk before the first transfer.
+    pub(super) fn receiver(&self) -> MemoryDisk {
+        let disk = MemoryDisk::default();
+        disk.put_directory(Path::new("/target"), 0o755);
+        for (path, old) in self.files.iter().filter_map(|file| Some((&file.path, file.old.as_ref()?))) {
+            disk.put_file(&self.destination.join(path), &old.bytes, old.mode);
+        }
+        disk.lie_about(self.lie);
+        disk
+    }
+
+    /// Directories that may be at the receiver.
+    pub(super) fn target_directories(&self) -> impl Iterator<Item = PathBuf> {
+        let made = self.directories.iter().map(|(path, _)| self.destination.join(path));
+        [PathBuf::from("/target"), self.destination.clone()].into_iter().chain(made)
+    }
+}

@@ -1,0 +1,150 @@
+//! One transfer between two memory disks: both real halves, over QUIC on loopback.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use careful::connect::admission::Admission;
+use careful::connect::meeting::Meeting;
+use careful::connect::ticket::Ticket;
+use careful::progress::Counters;
+use careful::protocol::failure::Failure;
+use careful::protocol::receipt::{Receipt, ReceiptFile, Stored};
+use careful::receive::listen::{Waiting, one_transfer};
+use careful::receive::{Policy, Receiver, RootPolicy};
+use careful::seams::Environment;
+use careful::seams::disk::Disk;
+use careful::send::{self, Ended, Observer};
+use careful::wire::endpoint::{Admitted, Listener};
+use careful::wire::identity::{KeyPair, PublicKey};
+use tokio::task::JoinHandle;
+
+use super::configuration::SOURCE;
+use crate::crash_disk::MemoryDisk;
+
+/// Longest time that one transfer may take.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How long a receiver may take to end after its sender has.
+const RECEIVER_END: Duration = Duration::from_secs(15);
+
+/// What the sender was told.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Files below the destination, with what their receipts say.
+    pub(super) receipts: BTreeMap<PathBuf, ReceiptFile>,
+    pub(super) failures: Vec<(PathBuf, Failure, Option<String>)>,
+    /// How it ended, if both halves ended in time.
+    pub(super) ended: Option<Ended>,
+}
+
+/// Sends everything below [`SOURCE`] to the destination. Each receipt puts the path of each of its files as a mark into the
+/// log of the receiver's disk; its receiver has done nothing for these files since it left.
+///
+/// # Panics
+/// If the two halves cannot be set up.
+pub(super) async fn run(sender: &MemoryDisk, receiver: &MemoryDisk, destination: &Path) -> Told {
+    let (ticket, receiving) = start_receiver(receiver);
+    let plan = send::Plan {
+        sources: vec![PathBuf::from(SOURCE)],
+        destination: destination.as_os_str().as_bytes().to_vec(),
+        second_read: true,
+        stored: Stored::Device,
+        no_replace: false,
+        quick: false,
+        retry_for: Duration::from_secs(20),
+    };
+    let key = Arc::new(KeyPair::generate().expect("a key can be made"));
+    let watch = Arc::new(Watch { receiver: receiver.clone(), told: Mutex::default() });
+    let observer: Arc<dyn Observer> = Arc::clone(&watch) as Arc<dyn Observer>;
+    let meeting = Meeting::Ticket(ticket);
+    let sending = send::run(environment(sender), plan, meeting, key, observer, Arc::new(Counters::default()));
+    let both = async {
+        let ended = tokio::time::timeout(LIMIT, sending).await.ok()?;
+        tokio::time::timeout(RECEIVER_END, receiving).await.ok()?.expect("the receiver does not panic");
+        Some(ended)
+    };
+    let ended = both.await;
+    let mut told = std::mem::take(&mut *watch.told());
+    told.ended = ended;
+    told
+}
+
+fn start_receiver(disk: &MemoryDisk) -> (Ticket, JoinHandle<()>) {
+    let environment = environment(disk);
+    let key = KeyPair::generate().expect("a key can be made");
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listener = Listener::bind(environment.packets.as_ref(), any_port, &key, Admitted::AnyKey);
+    let listener = listener.expect("a socket can be bound");
+    let addresses = vec![listener.local_address().expect("a bound socket has an address")];
+    let token = [7; 16];
+    let ticket = Ticket { receiver: key.public(), token, expires_seconds: None, addresses };
+    let receiver = Arc::new(Receiver {
+        environment,
+        identity: Arc::new(KeyPair::generate().expect("a key can be made")),
+        admission: Admission::new(token, None),
+        policy: Policy { root: RootPolicy::NamedBySender, replace: true, umask: 0o022, exact_modes: true },
+        open_files_max: 256,
+    });
+    let waiting = Waiting { first: Duration::from_secs(20), again: Duration::from_secs(10) };
+    let receiving = tokio::spawn(async move {
+        one_transfer(receiver, &listener, waiting).await;
+        listener.close().await;
+    });
+    (ticket, receiving)
+}
+
+fn environment(disk: &MemoryDisk) -> Environment {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    Environment { disk, ..Environment::real() }
+}
+
+/// Writes down what the sender tells, and marks receipts in the receiver's log.
+#[derive(Debug)]
+struct Watch {
+    receiver: MemoryDisk,
+    told: Mutex<Told>,
+}
+
+impl Watch {
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn problem(&self, path: &[u8], failure: Failure, detail: Option<String>) {
+        self.told().failures.push((path_from(path), failure, detail));
+    }
+}
+
+fn path_from(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
+}
+
+impl Observer for Watch {
+    fn failed(&self, path: &[u8], failure: Failure, detail: Option<&str>) {
+        self.problem(path, failure, detail.map(str::to_owned));
+    }
+
+    fn skipped(&self, path: &[u8], why: &str) {
+        self.problem(path, Failure::Protocol, Some(format!("skipped: {why}")));
+    }
+
+    fn trusted(&self, path: &[u8]) {
+        self.problem(path, Failure::Protocol, Some("trusted without being asked to".to_owned()));
+    }
+
+    fn committed(&self, receipt: &Receipt, signature: &[u8; 64], _unchanged: &[bool]) {
+        if !PublicKey(receipt.receiver).verify(&receipt.statement(), signature) {
+            return;
+        }
+        for file in &receipt.files {
+            let path = path_from(&file.path);
+            self.receiver.mark(&path.to_string_lossy());
+            self.told().receipts.insert(path, file.clone());
+        }
+    }
+
+    fn notice(&self, _words: &str) {}
+}
