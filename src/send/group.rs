@@ -28,25 +28,31 @@ use crate::wire::WireError;
 use crate::wire::stream::{Incoming, Outgoing};
 use crate::workers::{self, Workers};
 
-/// Sends one group. Fails only if the connection does; what is wrong with a file is told to the observer.
-pub(super) async fn send(session: &Arc<Session>, work: &GroupWork) -> Result<(), WireError> {
+/// Sends one group. Fails only if the connection does, and then leaves in `work` what is still to be done; what is wrong
+/// with a file is told to the observer, once.
+pub(super) async fn send(session: &Arc<Session>, work: &mut GroupWork) -> Result<(), WireError> {
     let mut group = Group::new(session, work);
     if group.session.plan.quick {
         group.look().await;
     } else {
         group.read((0..work.files.len()).collect(), false).await;
     }
-    match group.transfer().await {
+    let transferred = group.transfer().await;
+    match transferred {
         Ok(()) => {}
         Err(JobError::Problem(problem)) => {
             for file in &mut group.files {
                 file.fail(session, Problem { failure: problem.failure, detail: problem.detail.clone() });
             }
         }
-        Err(JobError::Wire(error)) => return Err(error),
+        Err(JobError::Wire(error)) => {
+            session.counters.files_done(group.count(|file| file.state == State::Trusted));
+            let mut is_open = group.files.iter().map(File::is_open).collect::<Vec<_>>().into_iter();
+            work.files.retain(|_| is_open.next().unwrap_or(false));
+            return Err(error);
+        }
     }
-    let done = group.files.iter().filter(|file| !matches!(file.state, State::Failed)).count();
-    session.counters.files_done(done as u64);
+    session.counters.files_done(group.count(|file| file.state != State::Failed));
     Ok(())
 }
 
@@ -452,6 +458,10 @@ impl<'a> Group<'a> {
             workers.submit(task).await;
         });
         Some(receiver)
+    }
+
+    fn count(&self, wanted: impl Fn(&File) -> bool) -> u64 {
+        self.positions(wanted).len() as u64
     }
 
     fn positions(&self, wanted: impl Fn(&File) -> bool) -> Vec<usize> {

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::backlog::{Backlog, put_back, take_back};
@@ -218,8 +219,8 @@ async fn send_files(session: Arc<Session>, found: Arc<Found>, backlog: Arc<Backl
 async fn send_groups(session: Arc<Session>, found: Arc<Found>, backlog: Arc<Backlog>) -> Result<(), WireError> {
     loop {
         let next = async { found.groups.lock().await.recv().await };
-        let Some(work) = next_work(&session, &backlog.groups, next).await? else { return Ok(()) };
-        if let Err(error) = group::send(&session, &work).await {
+        let Some(mut work) = next_work(&session, &backlog.groups, next).await? else { return Ok(()) };
+        if let Err(error) = group::send(&session, &mut work).await {
             put_back(&backlog.groups, work);
             return Err(error);
         }
@@ -246,7 +247,11 @@ async fn finish_directories(session: &Session, found: &Found) -> Result<(), Wire
     let mut directories = found.directories.lock().await;
     let Some(receiver) = directories.as_mut() else { return Ok(()) };
     let Ok(all) = receiver.await else { return Ok(()) };
-    *directories = None;
+    // Until the last of them is finished they are kept: the connection may be lost meanwhile.
+    let (kept, receiver) = oneshot::channel();
+    if kept.send(all.clone()).is_ok() {
+        *directories = Some(receiver);
+    }
     for page in walk::pages(&all).into_iter().rev() {
         let (mut outgoing, mut incoming) = session.connection.open_job().await?;
         outgoing.send(&FromSender::FinishDirectories(page.clone())).await?;
@@ -267,6 +272,7 @@ async fn finish_directories(session: &Session, found: &Found) -> Result<(), Wire
             }
         }
     }
+    *directories = None;
     Ok(())
 }
 
