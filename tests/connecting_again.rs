@@ -120,6 +120,33 @@ fn place_with(files: u64, length_bytes: usize) -> tempfile::TempDir {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_dies_after_every_greeting_is_given_up() {
+    let place = place_with(1, 3 << 20);
+    let script: Script = |_, _, said| if said.is_none() { ready() } else { Reply::Die };
+    let (code, events, connections) = send(place.path(), &["source/"], script).await;
+    assert_eq!(code, Some(10), "{events:?}");
+    assert!((2..10).contains(&connections), "{connections}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_finishes_one_file_a_connection_is_not_given_up() {
+    // Three files are offered at once: the fourth offer of a connection says that one of them is done.
+    let place = place_with(12, 3 << 20);
+    let script: Script = |connection, message, said| match said {
+        None => ready(),
+        Some(FromSender::OfferFile { .. }) if message == 2 || connection > 9 => {
+            Reply::Answer(FromReceiver::FileAnswer(FileAnswer::Trusted))
+        }
+        Some(FromSender::OfferFile { .. }) if message < 5 => Reply::Nothing,
+        _ => Reply::Die,
+    };
+    let (code, events, connections) = send(place.path(), &["--quick", "source/"], script).await;
+    // The pauses between ten connections are longer than the second after which a standstill is given up.
+    assert_eq!((code, connections), (Some(0), 10), "{events:?}");
+    assert_eq!(events.last().unwrap()["trusted_files"], 12);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_failed_is_told_once_and_not_offered_again() {
     let place = place_with(2, 3);
     let script: Script = |connection, _, said| match said {

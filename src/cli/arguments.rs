@@ -78,6 +78,8 @@ pub struct SendArguments {
     pub no_replace: bool,
 
     /// How long a lost connection is tried again
+    ///
+    /// Counted anew each time that one is lost which brought the transfer on.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration)]
     pub retry_for: Duration,
 

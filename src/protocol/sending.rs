@@ -123,8 +123,9 @@ pub struct FileSending {
     void: Vec<u64>,
     /// The receiver lacks a chunk of `void`, so this round cannot come to its end.
     round_is_stuck: bool,
-    /// Chunks not proven, or whose reads do not agree.
+    /// Chunks not proven, or whose reads do not agree; and the fewest there ever were.
     open_chunks: u64,
+    fewest_open: u64,
     repairs: Repairs,
     actions: VecDeque<Action>,
     ended: bool,
@@ -162,6 +163,7 @@ impl FileSending {
             void: Vec::new(),
             round_is_stuck: false,
             open_chunks: geometry.count(),
+            fewest_open: geometry.count(),
             repairs: Repairs::default(),
             actions: VecDeque::new(),
             ended: false,
@@ -172,6 +174,12 @@ impl FileSending {
     #[must_use]
     pub fn repairs(&self) -> Repairs {
         self.repairs
+    }
+
+    /// The most chunks that ever were proven at once, with both reads agreeing.
+    #[must_use]
+    pub fn most_settled(&self) -> u64 {
+        self.geometry.count() - self.fewest_open
     }
 
     /// Whether the receiver's target turned out to be equal as a whole.
@@ -507,6 +515,7 @@ impl FileSending {
         let chunk = &self.chunks[index as usize];
         if chunk.proven && chunk.origin_agrees {
             self.open_chunks -= 1;
+            self.fewest_open = self.fewest_open.min(self.open_chunks);
         }
     }
 

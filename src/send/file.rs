@@ -90,6 +90,7 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
     let uploads: Arc<dyn Uploads> = Arc::clone(&job) as Arc<dyn Uploads>;
     let _registered = session.jobs.register(number, uploads).ok_or(Failure::Protocol)?;
     let committed = job.run(&mut outgoing, &mut incoming).await;
+    session.proved(job.shared().state.most_settled());
     match committed {
         Ok((root, origin)) => {
             let path = work.directories.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;

@@ -38,6 +38,7 @@ pub(super) async fn send(session: &Arc<Session>, work: &mut GroupWork) -> Result
         group.read((0..work.files.len()).collect(), false).await;
     }
     let transferred = group.transfer().await;
+    session.proved(group.count(|file| file.stored.is_some() && file.stored == file.root));
     match transferred {
         Ok(()) => {}
         Err(JobError::Problem(problem)) => {

@@ -67,12 +67,25 @@ pub(super) struct Session {
     pub(super) file_name: Option<Name>,
     /// Jobs so far.
     pub(super) numbers: AtomicU64,
+    /// See [`Session::proven_pieces`].
+    pub(super) proven: AtomicU64,
 }
 
 impl Session {
     /// The number of a new job.
     pub(super) fn next_number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Chunks, and small files, that were proven on this connection, whether or not their file was committed. Complete
+    /// once its jobs are over.
+    pub(super) fn proven_pieces(&self) -> u64 {
+        self.proven.load(Ordering::Relaxed)
+    }
+
+    /// A job is over, and so many of its pieces were proven.
+    pub(super) fn proved(&self, pieces: u64) {
+        self.proven.fetch_add(pieces, Ordering::Relaxed);
     }
 
     /// The name that the receiver is to give a file of the top level.

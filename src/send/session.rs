@@ -119,6 +119,7 @@ impl Opening<'_> {
             own_key: self.own_key,
             file_name,
             numbers: AtomicU64::new(0),
+            proven: AtomicU64::new(0),
         })
     }
 }

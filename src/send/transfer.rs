@@ -51,28 +51,27 @@ pub async fn run(
         };
         let ended = match connected.await {
             Ok((session, control)) => {
-                patience.connected();
                 let mut driving = std::pin::pin!(drive(&session, control, &found, &backlog));
-                tokio::select! {
+                let ended = tokio::select! {
                     ended = &mut driving => ended,
                     () = meeting.ended() => {
                         // Its silence would tell, too, but only after a while.
                         session.connection.close(CloseReason::GoingAway);
                         driving.await
                     }
-                }
+                };
+                patience.was_connected(session.counters.snapshot().files_done, session.proven_pieces());
+                ended
             }
             Err(ended) => ended,
         };
         match ended {
             Ended::Lost => observer.notice("the connection was lost; connecting again"),
-            Ended::Unreachable(error) if !error.is_final() && (patience.was_connected || meeting.starts_receiver()) => {
-            }
+            Ended::Unreachable(error) if !error.is_final() && (patience.is_known || meeting.starts_receiver()) => {}
             ended => return finished(ended, meeting).await,
         }
-        if !patience.pause().await {
-            return finished(Ended::Lost, meeting).await;
-        }
+        let Some(pause) = patience.pause(Instant::now()) else { return finished(Ended::Lost, meeting).await };
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -81,33 +80,92 @@ async fn finished(ended: Ended, meeting: Meeting) -> Ended {
     ended
 }
 
-/// How long, and how often, to try again.
+/// How long, and how often, to try again: the time counts anew from the loss of each connection that brought the transfer
+/// on, and of no other. A receiver that greets and dies is not tried for ever.
 #[derive(Debug)]
 struct Patience {
     retry_for: Duration,
     /// A receiver that was never reached is not waited for.
-    was_connected: bool,
+    is_known: bool,
     until: Option<Instant>,
     pause: Duration,
+    files_done: u64,
+    /// Most pieces that one connection proved since a file was last done. What a connection proves again is no news.
+    proven_pieces: u64,
 }
 
 impl Patience {
     fn new(retry_for: Duration) -> Self {
-        Self { retry_for, was_connected: false, until: None, pause: BACKOFF_FIRST }
+        Self { retry_for, is_known: false, until: None, pause: BACKOFF_FIRST, files_done: 0, proven_pieces: 0 }
     }
 
-    fn connected(&mut self) {
-        *self = Self { was_connected: true, ..Self::new(self.retry_for) };
+    /// A connection is over. By then so many files were done in the whole transfer, and it proved so many pieces.
+    fn was_connected(&mut self, files_done: u64, proven_pieces: u64) {
+        let is_new = files_done > self.files_done || proven_pieces > self.proven_pieces;
+        // What belongs to files that are done is not proven again: the next connection is measured from nothing.
+        let most = if files_done > self.files_done { 0 } else { self.proven_pieces.max(proven_pieces) };
+        let fresh = if is_new { Self::new(self.retry_for) } else { Self { ..*self } };
+        *self = Self { is_known: true, files_done, proven_pieces: most, ..fresh };
     }
 
-    /// Waits before the next attempt; false if the time is up.
-    async fn pause(&mut self) -> bool {
-        let until = *self.until.get_or_insert_with(|| Instant::now() + self.retry_for);
-        if Instant::now() + self.pause > until {
-            return false;
+    /// How long to wait before the next attempt; nothing if the time is up.
+    fn pause(&mut self, now: Instant) -> Option<Duration> {
+        let until = *self.until.get_or_insert_with(|| now + self.retry_for);
+        if now + self.pause > until {
+            return None;
         }
-        tokio::time::sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(BACKOFF_MAX);
-        true
+        let pause = self.pause;
+        self.pause = (pause * 2).min(BACKOFF_MAX);
+        Some(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lets every connection be lost at once, having done what `brings` says by its number: how many attempts are made
+    /// before the time is up, at most 1000.
+    fn attempts(retry_for: Duration, brings: impl Fn(u64) -> (u64, u64)) -> u64 {
+        let mut patience = Patience::new(retry_for);
+        let mut now = Instant::now();
+        for attempt in 0..1000 {
+            let (files_done, proven_pieces) = brings(attempt);
+            patience.was_connected(files_done, proven_pieces);
+            match patience.pause(now) {
+                Some(pause) => now += pause,
+                None => return attempt + 1,
+            }
+        }
+        1000
+    }
+
+    #[test]
+    fn connections_that_bring_nothing_on_are_given_up() {
+        // 0.2 + 0.4 + ... + 3.2 s, then 5 s each.
+        assert_eq!(attempts(Duration::from_secs(60), |_| (0, 0)), 16);
+    }
+
+    #[test]
+    fn what_an_earlier_connection_proved_is_no_news() {
+        let of_nothing = attempts(Duration::from_secs(60), |_| (0, 0));
+        assert_eq!(attempts(Duration::from_secs(60), |_| (0, 100)), of_nothing);
+        // One more, as nothing is known of the next connection after a file was done.
+        assert_eq!(attempts(Duration::from_secs(60), |_| (3, 100)), of_nothing + 1);
+    }
+
+    #[test]
+    fn steady_progress_is_never_given_up() {
+        assert_eq!(attempts(Duration::from_secs(1), |attempt| (attempt, 0)), 1000);
+        assert_eq!(attempts(Duration::from_secs(1), |attempt| (0, attempt)), 1000);
+    }
+
+    #[test]
+    fn the_time_starts_when_a_connection_is_lost_and_not_before() {
+        let mut patience = Patience::new(Duration::from_secs(1));
+        patience.was_connected(1, 0);
+        let lost = Instant::now() + Duration::from_secs(3600);
+        assert_eq!(patience.pause(lost), Some(BACKOFF_FIRST));
+        assert_eq!(patience.pause(lost + Duration::from_secs(2)), None);
     }
 }
