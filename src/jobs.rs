@@ -36,6 +36,12 @@ impl<T: ?Sized> Jobs<T> {
     pub fn find(&self, number: u64) -> Option<Arc<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
     }
+
+    /// All jobs that are entered, in no order.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
 }
 
 /// Keeps a job entered.

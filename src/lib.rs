@@ -27,5 +27,6 @@ pub mod reading;
 pub mod receive;
 pub mod seams;
 pub mod send;
+pub mod transit;
 pub mod wire;
 pub mod workers;

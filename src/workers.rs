@@ -3,6 +3,7 @@
 //! A pool of [`Workers`] takes tasks over a bounded queue, each with memory of the thread's own; [`run`] is for single
 //! operations whose answer is awaited. **No decision is taken here.**
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
@@ -46,24 +47,43 @@ impl Workers {
     }
 }
 
+/// The threads of a stage, as others see them.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    threads: usize,
+    at_work: Arc<AtomicUsize>,
+}
+
+impl Stage {
+    /// Whether a thread has nothing to do just now. One that panicked never has.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.at_work.load(Ordering::Relaxed) < self.threads
+    }
+}
+
 /// A stage: threads that take parcels from a queue, one after another, until the queue closes.
 pub fn take_parcels(
     name: &str,
     threads: usize,
     parcels: mpsc::Receiver<Parcel>,
     each: impl Fn(Parcel) + Clone + Send + 'static,
-) {
+) -> Stage {
     let parcels = Arc::new(Mutex::new(parcels));
+    let at_work = Arc::new(AtomicUsize::new(0));
     for _ in 0..threads {
-        let (parcels, each) = (Arc::clone(&parcels), each.clone());
+        let (parcels, each, at_work) = (Arc::clone(&parcels), each.clone(), Arc::clone(&at_work));
         spawn(name, move || {
             loop {
                 let parcel = parcels.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
                 let Some(parcel) = parcel else { return };
+                at_work.fetch_add(1, Ordering::Relaxed);
                 each(parcel);
+                at_work.fetch_sub(1, Ordering::Relaxed);
             }
         });
     }
+    Stage { threads, at_work }
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) {

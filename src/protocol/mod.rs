@@ -52,6 +52,10 @@ pub mod limits {
     pub const READ_AHEAD_CHUNKS: usize = 8;
     /// Parcels in the queue between two stages.
     pub const QUEUE_PARCELS: usize = 4;
+    /// How often each side looks whether a piece got lost between its own stages.
+    pub const LOOK_EVERY: Duration = Duration::from_millis(500);
+    /// Looks in a row that find a piece between stages that have nothing to do: then it is lost, and asked for again.
+    pub const LOOKS_UNTIL_LOST: u32 = 6;
     /// Written bytes after which a file's data are flushed and read back while more arrives.
     pub const SYNC_EVERY_BYTES: u64 = 64 << 20;
     /// Hashes in one message.

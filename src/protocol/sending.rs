@@ -63,6 +63,8 @@ pub struct Repairs {
     pub stored: u64,
     /// Chunks whose two reads differed and were settled by reading both again.
     pub source: u64,
+    /// Chunks that were read again because they got lost between the sender's stages.
+    pub lost: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,6 +247,22 @@ impl FileSending {
                 self.decide();
             }
         }
+    }
+
+    /// The chunk was read for sending, and got lost before its hash was known: it is read again.
+    pub fn lost(&mut self, index: ChunkIndex) {
+        let chunk = &mut self.chunks[index.0 as usize];
+        if !std::mem::take(&mut chunk.reading) {
+            // It was only late.
+            return;
+        }
+        self.reading = self.reading.saturating_sub(1);
+        chunk.resends += 1;
+        if chunk.resends > RESENDS_MAX {
+            return self.give_up(Failure::SourceIo);
+        }
+        self.repairs.lost += 1;
+        self.read_again(index.0);
     }
 
     /// The chunk was read a second time and hashes to this.

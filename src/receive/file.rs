@@ -27,6 +27,7 @@ use crate::protocol::receiving::{Action, FileReceiving};
 use crate::reading::hash_range;
 use crate::seams::buffer::Parcel;
 use crate::seams::disk::{DiskFile, Reading, Writing, copy_all, write_all};
+use crate::transit::Transit;
 use crate::wire::stream::{Incoming, Outgoing};
 use crate::workers;
 
@@ -168,6 +169,8 @@ pub(super) struct FileJob {
     phase: Mutex<Phase>,
     shared: Mutex<Shared>,
     reader: OnceLock<Arc<dyn DiskFile>>,
+    /// Chunks and rounds between the stages: arrived and not yet about to be written.
+    transit: Transit<(u64, u32)>,
     wake: Notify,
     turns: [Mutex<()>; TURNS],
 }
@@ -221,6 +224,7 @@ impl FileJob {
             phase: Mutex::new(Phase::Unopened(target)),
             shared: Mutex::new(shared),
             reader: OnceLock::new(),
+            transit: Transit::default(),
             wake: Notify::new(),
             turns: Default::default(),
         }
@@ -530,9 +534,16 @@ impl Arrivals for FileJob {
         is_wanted.then(|| usize::try_from(range.end - range.start).expect("chunks fit into memory"))
     }
 
-    fn arrived_bad(&self, index: u64) {
+    fn arrived(&self, index: u64, round: u32) {
+        self.transit.enter((index, round));
+    }
+
+    fn arrived_bad(&self, index: u64, round: u32) {
+        self.transit.leave((index, round));
         let mut shared = self.shared();
-        shared.arriving.remove(&index);
+        if shared.arriving.get(&index) == Some(&round) {
+            shared.arriving.remove(&index);
+        }
         shared.bad.push(index);
         drop(shared);
         self.wake.notify_one();
@@ -540,6 +551,7 @@ impl Arrivals for FileJob {
 
     fn stage(&self, parcel: Parcel) {
         for piece in parcel.pieces {
+            self.transit.leave((piece.index, parcel.round));
             let _turn = self.turn(piece.index);
             if !self.shared().state.wants(ChunkIndex(piece.index), parcel.round) {
                 continue;
@@ -565,5 +577,14 @@ impl Arrivals for FileJob {
             }
         }
         self.wake.notify_one();
+    }
+
+    fn look(&self, is_idle: bool) {
+        for (index, round) in self.transit.look(is_idle) {
+            let is_missing = self.shared().arriving.get(&index) == Some(&round);
+            if is_missing {
+                self.arrived_bad(index, round);
+            }
+        }
     }
 }

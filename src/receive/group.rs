@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 
 use super::commit::{self, Committed, settle};
 use super::failure_of;
@@ -25,6 +25,7 @@ use crate::protocol::receipt::{Origin, Stored};
 use crate::reading::hash_range;
 use crate::seams::buffer::{Parcel, Piece, PieceBuffer};
 use crate::seams::disk::{DiskFile, Reading, Writing, write_all};
+use crate::transit::Transit;
 use crate::wire::stream::{Incoming, Outgoing};
 use crate::workers;
 
@@ -52,14 +53,17 @@ pub(super) async fn serve(
     if job.files.is_empty() {
         return Ok(());
     }
+    let mut round = 0;
     loop {
         let message: Option<FromSender> = incoming.receive().await?;
         session.heard.message();
         match message.ok_or(Failure::Protocol)? {
             FromSender::Pieces(list) => {
-                let parcel = job.take_pieces(number, &list, incoming).await?;
+                round += 1;
+                let parcel = Parcel { job: number, round, pieces: job.take_pieces(&list, incoming).await? };
+                let staged = job.expect(round);
                 session.arrived.send(parcel).await.map_err(|_| Failure::TargetIo)?;
-                job.staged.notified().await;
+                staged.await.map_err(|_| Failure::TargetIo)?;
                 let job = Arc::clone(&job);
                 outgoing.send(&workers::run(move || job.flush_and_read_back()).await?).await?;
             }
@@ -112,7 +116,10 @@ struct GroupJob {
     directories: DirectoryTable,
     files: Vec<File>,
     bad: Mutex<Vec<u32>>,
-    staged: Notify,
+    /// Parcels between the stages, by round: at most one.
+    transit: Transit<u32>,
+    /// The round of the parcel that is to be staged, and who waits for it.
+    expected: Mutex<Option<(u32, oneshot::Sender<()>)>>,
 }
 
 impl File {
@@ -145,7 +152,14 @@ impl GroupJob {
                 File { entry, slot: Mutex::new(slot.unwrap_or_else(Slot::Failed)) }
             })
             .collect();
-        Self { session, directories, files, bad: Mutex::new(Vec::new()), staged: Notify::new() }
+        Self {
+            session,
+            directories,
+            files,
+            bad: Mutex::default(),
+            transit: Transit::default(),
+            expected: Mutex::default(),
+        }
     }
 
     fn answers(&self) -> Vec<GroupFileAnswer> {
@@ -160,12 +174,7 @@ impl GroupJob {
     }
 
     /// Reads the bytes that follow a list of pieces.
-    async fn take_pieces(
-        &self,
-        number: u64,
-        list: &[IndexedHash],
-        incoming: &mut Incoming,
-    ) -> Result<Parcel, JobError> {
+    async fn take_pieces(&self, list: &[IndexedHash], incoming: &mut Incoming) -> Result<Vec<Piece>, JobError> {
         let mut seen = HashSet::with_capacity(list.len());
         let mut pieces = Vec::with_capacity(list.len().min(GROUP_FILES_MAX));
         for announced in list {
@@ -178,7 +187,32 @@ impl GroupJob {
             incoming.read_exact(&mut bytes).await?;
             pieces.push(Piece { index: announced.index, hash: Some(announced.piece_hash()), bytes });
         }
-        Ok(Parcel { job: number, round: 0, pieces })
+        Ok(pieces)
+    }
+
+    /// A parcel of this round is about to go through the stages; the answer comes when it was staged, or is lost.
+    fn expect(&self, round: u32) -> oneshot::Receiver<()> {
+        let (sender, staged) = oneshot::channel();
+        self.transit.enter(round);
+        *self.expected() = Some((round, sender));
+        staged
+    }
+
+    fn expected(&self) -> MutexGuard<'_, Option<(u32, oneshot::Sender<()>)>> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_expected(&self, round: u32) -> bool {
+        self.expected().as_ref().is_some_and(|(expected, _)| *expected == round)
+    }
+
+    /// Nothing more comes of this round's parcel.
+    fn is_through(&self, round: u32) {
+        if let Some((_, sender)) = self.expected().take_if(|(expected, _)| *expected == round)
+            && sender.send(()).is_err()
+        {
+            tracing::debug!("a group was staged after its end");
+        }
     }
 
     /// The sync point of what was staged since the last, and the read-back of it.
@@ -358,11 +392,20 @@ impl Arrivals for GroupJob {
         None
     }
 
-    fn arrived_bad(&self, index: u64) {
+    fn arrived(&self, _index: u64, _round: u32) {
+        // As above.
+    }
+
+    fn arrived_bad(&self, index: u64, _round: u32) {
         self.bad.lock().unwrap_or_else(PoisonError::into_inner).push(small(index as usize));
     }
 
     fn stage(&self, parcel: Parcel) {
+        self.transit.leave(parcel.round);
+        if !self.is_expected(parcel.round) {
+            // It was given up as lost, and its files come again.
+            return;
+        }
         for piece in &parcel.pieces {
             if let Err(failure) = self.write(piece)
                 && let Some(file) = self.files.get(piece.index as usize)
@@ -370,7 +413,12 @@ impl Arrivals for GroupJob {
                 *file.slot() = Slot::Failed(failure);
             }
         }
-        self.staged.notify_one();
+        self.is_through(parcel.round);
+    }
+
+    fn look(&self, is_idle: bool) {
+        // The sender hears nothing of the files that were in it, and sends them again.
+        self.transit.look(is_idle).into_iter().for_each(|round| self.is_through(round));
     }
 }
 

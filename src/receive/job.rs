@@ -18,7 +18,7 @@ use crate::seams::buffer::{Parcel, Pool};
 use crate::seams::disk::Reading;
 use crate::wire::WireError;
 use crate::wire::watch::Heard;
-use crate::workers::Workers;
+use crate::workers::{Stage, Workers};
 
 /// Numbers of group jobs begin here: the sender numbers its large files from 0.
 pub(super) const GROUP_NUMBERS: u64 = 1 << 63;
@@ -52,6 +52,8 @@ pub(super) struct Session {
     pub(super) jobs: Jobs<dyn Arrivals>,
     /// Queue of pieces out of QUIC.
     pub(super) arrived: mpsc::Sender<Parcel>,
+    /// What they come to last.
+    pub(super) staging: Stage,
     pub(super) readers: Workers,
     pub(super) signer: Signer,
     pub(super) heard: Heard,
@@ -68,6 +70,12 @@ impl Session {
     /// Whether this sender may replace targets.
     pub(super) fn may_replace(&self) -> bool {
         self.replace && !self.begin.no_replace
+    }
+
+    /// Lets every job look whether pieces got lost between the stages.
+    pub(super) fn look(&self) {
+        let is_idle = self.staging.is_idle();
+        self.jobs.all().iter().for_each(|job| job.look(is_idle));
     }
 
     /// How the stored copy is to be read back.

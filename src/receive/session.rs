@@ -22,6 +22,7 @@ use crate::protocol::limits::{
 use crate::protocol::message::{Begin, FromReceiver, FromSender, IndexedFailure, Ready};
 use crate::seams::Environment;
 use crate::seams::buffer::{Hop, Parcel, Piece, Pool};
+use crate::transit;
 use crate::wire::WireError;
 use crate::wire::connection::{CloseReason, Connection};
 use crate::wire::identity::KeyPair;
@@ -172,7 +173,7 @@ fn session(
     let (arrived, to_verify) = buffers.queue(Hop::WireToVerify, QUEUE_PARCELS);
     let (checked, to_stage) = buffers.queue(Hop::VerifyToStage, QUEUE_PARCELS);
     verify::start(STAGE_THREADS, jobs.clone(), to_verify, checked);
-    stage::start(STAGE_THREADS, jobs.clone(), to_stage);
+    let staging = stage::start(STAGE_THREADS, jobs.clone(), to_stage);
     let policy = &receiver.policy;
     Arc::new(Session {
         signer: Signer {
@@ -185,6 +186,7 @@ fn session(
         directories: Directories::new(destination),
         jobs,
         arrived,
+        staging,
         readers: Workers::start("read-back", STAGE_THREADS, CHUNK_BYTES_MAX as usize),
         heard: Heard::default(),
         attribute_umask: if policy.exact_modes { 0 } else { policy.umask },
@@ -206,6 +208,7 @@ async fn run(
     let mut tasks = JoinSet::new();
     tasks.spawn(accept_chunks(Arc::clone(&session), connection.clone()));
     let mut working = tokio::time::interval(WORKING_EVERY);
+    let mut looks = transit::looks();
     let stalled = until_stalled(connection, &session.heard);
     tokio::pin!(stalled);
     let ending = loop {
@@ -227,6 +230,7 @@ async fn run(
                     break left(&error);
                 }
             }
+            _ = looks.tick() => session.look(),
             () = &mut stalled => {
                 connection.close(CloseReason::Stalled);
                 break Ending::Left;
@@ -307,9 +311,12 @@ async fn take_chunk(session: Arc<Session>, mut stream: ChunkStream) {
     if let Err(error) = stream.body_into(&mut bytes).await {
         tracing::debug!("a chunk did not arrive: {error}");
         if let Some(job) = session.jobs.find(header.job) {
-            job.arrived_bad(header.index);
+            job.arrived_bad(header.index, header.round);
         }
         return;
+    }
+    if let Some(job) = session.jobs.find(header.job) {
+        job.arrived(header.index, header.round);
     }
     let piece = Piece { index: header.index, hash: Some(header.hash), bytes };
     let parcel = Parcel { job: header.job, round: header.round, pieces: vec![piece] };

@@ -28,11 +28,12 @@ pub(super) fn start(
 
 /// Takes the pieces that are wrong out of the parcel and tells their job.
 fn check(parcel: &mut Parcel, job: &dyn Arrivals) {
+    let round = parcel.round;
     parcel.pieces.retain(|piece| {
         let Some(position) = job.position(piece.index) else { return false };
         let is_right = piece.hash == Some(PieceHash::of(position, &piece.bytes));
         if !is_right {
-            job.arrived_bad(piece.index);
+            job.arrived_bad(piece.index, round);
         }
         is_right
     });

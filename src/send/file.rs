@@ -26,6 +26,7 @@ use crate::protocol::sending::{Action, FileSending};
 use crate::reading::{hash_range, read_range};
 use crate::seams::buffer::{Parcel, Piece};
 use crate::seams::disk::{DiskFile, Metadata};
+use crate::transit::Transit;
 use crate::wire::WireError;
 use crate::wire::stream::{Incoming, Outgoing};
 use crate::workers;
@@ -80,6 +81,7 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
         open,
         geometry,
         past_cache: OnceLock::new(),
+        hashing: Transit::default(),
         shared: Mutex::new(Shared {
             state: FileSending::new(geometry, session.plan.second_read, answer),
             pieces: HashMap::new(),
@@ -134,6 +136,8 @@ struct FileJob {
     open: OpenSource,
     geometry: Geometry,
     past_cache: OnceLock<Arc<dyn DiskFile>>,
+    /// Chunks that were read and are not hashed yet.
+    hashing: Transit<u64>,
     shared: Mutex<Shared>,
     wake: Notify,
 }
@@ -259,6 +263,7 @@ impl FileJob {
                     Ok(()) => {
                         let pieces = vec![Piece { index, hash: None, bytes }];
                         let parcel = Parcel { job: reader.number, round: 0, pieces };
+                        reader.hashing.enter(index);
                         if reader.session.read.blocking_send(parcel).is_err() {
                             reader.fail(Failure::SourceIo.into());
                         }
@@ -387,6 +392,7 @@ impl Uploads for FileJob {
     fn hashed(&self, parcel: Parcel) {
         let mut shared = self.shared();
         for piece in parcel.pieces {
+            self.hashing.leave(piece.index);
             if let (Some(hash), true) = (piece.hash, self.geometry.contains(ChunkIndex(piece.index))) {
                 let index = piece.index;
                 shared.pieces.insert(index, piece);
@@ -395,6 +401,13 @@ impl Uploads for FileJob {
         }
         drop(shared);
         self.wake.notify_one();
+    }
+
+    fn look(&self, is_idle: bool) {
+        for index in self.hashing.look(is_idle) {
+            self.shared().state.lost(ChunkIndex(index));
+            self.wake.notify_one();
+        }
     }
 }
 

@@ -24,6 +24,7 @@ use crate::protocol::message::{
 use crate::protocol::receipt::{Origin, Proof};
 use crate::seams::buffer::{Parcel, PieceBuffer};
 use crate::seams::disk::Metadata;
+use crate::transit::Transit;
 use crate::wire::WireError;
 use crate::wire::stream::{Incoming, Outgoing};
 use crate::workers::{self, Workers};
@@ -157,8 +158,9 @@ impl<'a> Group<'a> {
         }
         let number = self.session.next_number();
         let (hashed, when_hashed) = oneshot::channel();
-        let job: Arc<dyn Uploads> =
-            Arc::new(Hashing { files: self.files.len() as u64, hashed: Mutex::new(Some(hashed)) });
+        let hashed = Mutex::new(Some(hashed));
+        let hashing = Arc::new(Hashing { files: self.files.len() as u64, hashed, transit: Transit::default() });
+        let job: Arc<dyn Uploads> = Arc::clone(&hashing) as Arc<dyn Uploads>;
         let Some(_registered) = self.session.jobs.register(number, job) else { return };
         let (opened, when_opened) = oneshot::channel();
         let wanted: Vec<_> = positions
@@ -168,6 +170,7 @@ impl<'a> Group<'a> {
         let queue = self.session.read.clone();
         let task = move |_: &mut _| {
             let (pieces, outcomes) = read_files(&wanted, past_cache);
+            hashing.transit.enter(());
             if opened.send(outcomes).is_ok() && queue.blocking_send(Parcel { job: number, round: 0, pieces }).is_err() {
                 tracing::debug!("a group was read after the session's end");
             }
@@ -279,7 +282,8 @@ impl<'a> Group<'a> {
                 continue;
             }
             let (Some(root), Some(bytes)) = (file.root, file.bytes.take()) else {
-                file.fail(self.session, Failure::SourceIo);
+                // It was read, and got lost between the stages.
+                file.send_again(self.session, Failure::SourceIo);
                 continue;
             };
             if file.origin.is_some_and(|(reference, _)| reference != root) {

@@ -16,7 +16,7 @@ use crate::wire::connection::Connection;
 use crate::wire::identity::PublicKey;
 use crate::wire::stream::Incoming;
 use crate::wire::watch::Heard;
-use crate::workers::Workers;
+use crate::workers::{Stage, Workers};
 
 /// What one job ends with when it does not end well.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub(super) struct Session {
     pub(super) jobs: Jobs<dyn Uploads>,
     /// Queue of pieces that were read.
     pub(super) read: tokio::sync::mpsc::Sender<Parcel>,
+    /// What they come to next.
+    pub(super) hashing: Stage,
     pub(super) readers: Workers,
     pub(super) second_readers: Workers,
     pub(super) pool: Pool,
@@ -75,6 +77,12 @@ impl Session {
     /// The number of a new job.
     pub(super) fn next_number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Lets every job look whether pieces got lost between the stages.
+    pub(super) fn look(&self) {
+        let is_idle = self.hashing.is_idle();
+        self.jobs.all().iter().for_each(|job| job.look(is_idle));
     }
 
     /// Chunks, and small files, that were proven on this connection, whether or not their file was committed. Complete

@@ -25,6 +25,7 @@ use crate::protocol::limits::{
 use crate::protocol::message::{Begin, FromReceiver, FromSender};
 use crate::seams::Environment;
 use crate::seams::buffer::Pool;
+use crate::transit;
 use crate::wire::WireError;
 use crate::wire::connection::{CloseReason, Connection};
 use crate::wire::identity::PublicKey;
@@ -103,12 +104,14 @@ impl Opening<'_> {
 
     fn session(&self, connection: &Connection, directory: Vec<u8>, file_name: Option<Name>) -> Arc<Session> {
         let jobs: Jobs<dyn Uploads> = Jobs::default();
+        let (read, hashing) = source::start_hashing(self.environment, &jobs);
         Arc::new(Session {
             connection: connection.clone(),
             plan: Arc::clone(self.plan),
             observer: Arc::clone(self.observer),
             counters: Arc::clone(self.counters),
-            read: source::start_hashing(self.environment, &jobs),
+            read,
+            hashing,
             jobs,
             readers: Workers::start("source", READ_THREADS, 0),
             second_readers: Workers::start("origin", READ_THREADS, CHUNK_BYTES_MAX as usize),
@@ -153,6 +156,7 @@ pub(super) async fn drive(
     let stalled = until_stalled(&connection, &session.heard);
     tokio::pin!(stalled);
     let mut working = tokio::time::interval(WORKING_EVERY);
+    let mut looks = transit::looks();
     let mut work = Box::pin(all_work(Arc::clone(session), Arc::clone(found), Arc::clone(backlog)));
     // A future that is done must not be asked again: whether jobs are still to be waited for goes along.
     let (error, jobs_run) = loop {
@@ -174,6 +178,7 @@ pub(super) async fn drive(
                     break (error, true);
                 }
             }
+            _ = looks.tick() => session.look(),
             () = &mut stalled => {
                 session.connection.close(CloseReason::Stalled);
                 break (connection.closed().await, true);
@@ -183,8 +188,15 @@ pub(super) async fn drive(
     let ended = ended(&connection, error).await;
     connection.close(CloseReason::GoingAway);
     // Jobs that still run notice the end of the connection by themselves and put their work back.
-    if jobs_run && let Err(error) = work.await {
-        tracing::debug!("the jobs ended: {error}");
+    while jobs_run {
+        tokio::select! {
+            done = &mut work => {
+                tracing::debug!("the jobs ended: {done:?}");
+                break;
+            }
+            // One may wait for pieces that got lost.
+            _ = looks.tick() => session.look(),
+        }
     }
     ended
 }

@@ -14,6 +14,7 @@ use crate::protocol::receipt::Origin;
 use crate::reading::{hash_range, read_range};
 use crate::seams::buffer::{Parcel, Piece, PieceBuffer};
 use crate::seams::disk::{DiskFile, Metadata};
+use crate::transit::Transit;
 
 /// Position of a file and what its first read found.
 pub(super) type Outcome = (usize, Result<Metadata, Problem>);
@@ -88,6 +89,19 @@ pub(super) fn second_read(
 pub(super) struct Hashing {
     pub(super) files: u64,
     pub(super) hashed: Mutex<Option<oneshot::Sender<Vec<Piece>>>>,
+    /// Their parcel.
+    pub(super) transit: Transit<()>,
+}
+
+impl Hashing {
+    fn done(&self, pieces: Vec<Piece>) {
+        let sender = self.hashed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(sender) = sender
+            && sender.send(pieces).is_err()
+        {
+            tracing::debug!("a group was hashed after its end");
+        }
+    }
 }
 
 impl Uploads for Hashing {
@@ -96,11 +110,14 @@ impl Uploads for Hashing {
     }
 
     fn hashed(&self, parcel: Parcel) {
-        let sender = self.hashed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(sender) = sender
-            && sender.send(parcel.pieces).is_err()
-        {
-            tracing::debug!("a group was hashed after its end");
+        self.transit.leave(());
+        self.done(parcel.pieces);
+    }
+
+    fn look(&self, is_idle: bool) {
+        if !self.transit.look(is_idle).is_empty() {
+            // Files without their bytes are read again.
+            self.done(Vec::new());
         }
     }
 }

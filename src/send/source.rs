@@ -18,7 +18,7 @@ use crate::protocol::receipt::Origin;
 use crate::seams::Environment;
 use crate::seams::buffer::{Hop, Parcel};
 use crate::seams::disk::{DiskFile, Metadata, Reading};
-use crate::workers;
+use crate::workers::{self, Stage};
 
 /// Threads that hash.
 const HASH_THREADS: usize = 2;
@@ -29,14 +29,16 @@ pub(super) trait Uploads: Send + Sync + Debug {
     fn position(&self, index: u64) -> Option<Position>;
     /// Pieces were read and hashed, and may be sent.
     fn hashed(&self, parcel: Parcel);
+    /// Looks, every `LOOK_EVERY`, whether pieces that were read got lost on the way here.
+    fn look(&self, is_idle: bool);
 }
 
-/// Starts the hash stage; answers the queue that pieces are put into after they were read.
-pub(super) fn start_hashing(environment: &Environment, jobs: &Jobs<dyn Uploads>) -> mpsc::Sender<Parcel> {
+/// Starts the hash stage; answers the queue that pieces are put into after they were read, and the stage.
+pub(super) fn start_hashing(environment: &Environment, jobs: &Jobs<dyn Uploads>) -> (mpsc::Sender<Parcel>, Stage) {
     let (read, to_hash) = environment.buffers.queue(Hop::SourceToHash, QUEUE_PARCELS);
     let (hashed, mut to_upload) = environment.buffers.queue(Hop::HashToUpload, QUEUE_PARCELS);
     let hashing = jobs.clone();
-    workers::take_parcels("hash", HASH_THREADS, to_hash, move |mut parcel| {
+    let stage = workers::take_parcels("hash", HASH_THREADS, to_hash, move |mut parcel| {
         let Some(job) = hashing.find(parcel.job) else { return };
         for piece in &mut parcel.pieces {
             piece.hash = job.position(piece.index).map(|position| PieceHash::of(position, &piece.bytes));
@@ -53,7 +55,7 @@ pub(super) fn start_hashing(environment: &Environment, jobs: &Jobs<dyn Uploads>)
             }
         }
     });
-    read
+    (read, stage)
 }
 
 /// A source file, open for both reads.

@@ -492,3 +492,45 @@ fn what_no_receiver_says_is_a_breach_of_the_protocol() {
         assert_eq!(actions(&mut sending), [Action::GiveUp(Failure::Protocol)]);
     }
 }
+
+fn lost(sending: &mut FileSending, index: u64) -> Vec<Action> {
+    sending.lost(ChunkIndex(index));
+    actions(sending)
+}
+
+#[test]
+fn a_chunk_lost_between_the_stages_is_read_again_and_counted() {
+    let mut sending = plain(2);
+    actions(&mut sending);
+    assert_eq!(lost(&mut sending, 1), [Action::Read { index: 1, past_cache: true }]);
+    assert_eq!(sending.repairs(), Repairs { lost: 1, ..Repairs::default() });
+    assert!(read(&mut sending, 1, right(1)).contains(&Action::Send { index: 1, round: 0 }));
+}
+
+#[test]
+fn a_chunk_that_was_only_late_is_not_lost() {
+    let mut sending = plain(2);
+    actions(&mut sending);
+    read(&mut sending, 1, right(1));
+    assert_eq!(lost(&mut sending, 1), []);
+    assert_eq!(sending.repairs(), Repairs::default());
+}
+
+#[test]
+fn a_chunk_that_comes_after_it_was_called_lost_is_sent_once() {
+    let mut sending = plain(2);
+    actions(&mut sending);
+    lost(&mut sending, 1);
+    assert!(read(&mut sending, 1, right(1)).contains(&Action::Send { index: 1, round: 0 }));
+    assert_eq!(read(&mut sending, 1, right(1)), [Action::Forget(1)]);
+}
+
+#[test]
+fn a_chunk_that_is_always_lost_fails_the_file() {
+    let mut sending = plain(2);
+    actions(&mut sending);
+    for _ in 0..RESENDS_MAX {
+        assert_eq!(lost(&mut sending, 0), [Action::Read { index: 0, past_cache: true }]);
+    }
+    assert_eq!(lost(&mut sending, 0), [Action::GiveUp(Failure::SourceIo)]);
+}
