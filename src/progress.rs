@@ -2,7 +2,9 @@
 //!
 //! Plain atomics, raised per chunk or file. **Nothing here draws, waits or knows a terminal.**
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::protocol::sending::Repairs;
 
 /// What a transfer is mostly doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +45,11 @@ pub struct Counters {
     read_back_bytes: AtomicU64,
     committed_files: AtomicU64,
     reused_bytes: AtomicU64,
-    repaired_chunks: AtomicU64,
-    /// 0 until a phase is set, then 1 + its position in [`PHASES`].
-    phase: AtomicU8,
+    repaired_arrival: AtomicU64,
+    repaired_stored: AtomicU64,
+    repaired_source: AtomicU64,
+    repaired_lost: AtomicU64,
 }
-
-/// For the number in [`Counters::phase`].
-const PHASES: [Phase; 4] = [Phase::CheckingWhatIsThere, Phase::Sending, Phase::ReadingBack, Phase::Committing];
 
 /// The counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,8 +74,10 @@ pub struct Snapshot {
     pub committed_files: u64,
     /// Bytes that were there already and not sent.
     pub reused_bytes: u64,
-    /// Chunks sent again after a failed check.
+    /// Chunks and small files repaired after a failed check: [`Repairs::arrival`], `stored` and `source` together.
     pub repaired_chunks: u64,
+    /// The same check by check.
+    pub repaired: Repairs,
 }
 
 /// A method that raises the counter of the same name.
@@ -107,8 +109,19 @@ impl Counters {
         committed_files;
         /// Bytes that were there already and not sent.
         reused_bytes;
-        /// Chunks sent again after a failed check.
-        repaired_chunks;
+    }
+
+    /// More was repaired.
+    pub fn repaired(&self, more: Repairs) {
+        let counted = [
+            (&self.repaired_arrival, more.arrival),
+            (&self.repaired_stored, more.stored),
+            (&self.repaired_source, more.source),
+            (&self.repaired_lost, more.lost),
+        ];
+        for (counter, more) in counted {
+            counter.fetch_add(more, Ordering::Relaxed);
+        }
     }
 
     /// What was found is all there is.
@@ -116,26 +129,16 @@ impl Counters {
         self.walk_finished.store(true, Ordering::Relaxed);
     }
 
-    /// Says what is going on, where the counters cannot tell.
-    pub fn set_phase(&self, phase: Phase) {
-        let position = PHASES.iter().position(|other| *other == phase).unwrap_or(0);
-        self.phase.store(u8::try_from(position + 1).unwrap_or(0), Ordering::Relaxed);
-    }
-
-    /// The phase that was set last; if none was, the one the counters suggest.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        let set = usize::from(self.phase.load(Ordering::Relaxed));
-        match set.checked_sub(1).and_then(|position| PHASES.get(position)) {
-            Some(phase) => *phase,
-            None => self.snapshot().suggested_phase(),
-        }
-    }
-
     /// All counters, each read once (not all at the same instant).
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let repaired = Repairs {
+            arrival: value(&self.repaired_arrival),
+            stored: value(&self.repaired_stored),
+            source: value(&self.repaired_source),
+            lost: value(&self.repaired_lost),
+        };
         Snapshot {
             files_found: value(&self.files_found),
             bytes_found: value(&self.bytes_found),
@@ -147,13 +150,16 @@ impl Counters {
             read_back_bytes: value(&self.read_back_bytes),
             committed_files: value(&self.committed_files),
             reused_bytes: value(&self.reused_bytes),
-            repaired_chunks: value(&self.repaired_chunks),
+            repaired_chunks: repaired.arrival + repaired.stored + repaired.source,
+            repaired,
         }
     }
 }
 
 impl Snapshot {
-    fn suggested_phase(&self) -> Phase {
+    /// What the transfer is mostly doing, as far as the counters can tell.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
         let arrived = self.sent_bytes.saturating_add(self.reused_bytes);
         let all_found = self.walk_finished && self.files_found > 0;
         if all_found && self.read_back_bytes >= self.bytes_found {
@@ -184,22 +190,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_counters_suggest_the_phase_until_one_is_set() {
+    fn the_counters_tell_the_phase() {
         let counters = Counters::default();
-        assert_eq!(counters.phase(), Phase::CheckingWhatIsThere);
+        let phase = || counters.snapshot().phase();
+        assert_eq!(phase(), Phase::CheckingWhatIsThere);
         counters.files_found(1);
         counters.bytes_found(10);
         counters.sent_bytes(4);
-        assert_eq!(counters.phase(), Phase::Sending);
+        assert_eq!(phase(), Phase::Sending);
         counters.sent_bytes(6);
         counters.walk_finished();
-        assert_eq!(counters.phase(), Phase::ReadingBack);
+        assert_eq!(phase(), Phase::ReadingBack);
         counters.read_back_bytes(10);
-        assert_eq!(counters.phase(), Phase::Committing);
-        for phase in PHASES {
-            counters.set_phase(phase);
-            assert_eq!(counters.phase(), phase);
-        }
+        assert_eq!(phase(), Phase::Committing);
+    }
+
+    #[test]
+    fn repairs_are_counted_check_by_check_and_together_without_what_was_only_read_again() {
+        let counters = Counters::default();
+        let all = Repairs { arrival: 1, stored: 2, source: 4, lost: 8 };
+        counters.repaired(all);
+        counters.repaired(all.since(Repairs { arrival: 1, stored: 1, source: 4, lost: 8 }));
+        let found = counters.snapshot();
+        assert_eq!(found.repaired, Repairs { stored: 3, ..all });
+        assert_eq!(found.repaired_chunks, 8);
     }
 
     #[test]

@@ -48,7 +48,8 @@ fn events_have_the_fields_that_are_promised_and_the_summary_comes_last() {
     }
     assert!(summary["seconds"].as_f64().is_some_and(|seconds| seconds > 0.0), "{summary}");
     assert_eq!(summary["bytes"], 2 * CHUNK + 1 + 5 + 1);
-    assert_eq!(summary["repaired_chunks"], 0);
+    assert_eq!((&summary["schema"], &summary["repaired_chunks"]), (&1.into(), &0.into()));
+    assert_eq!(fields(&summary["repaired"]), ["arrival", "stored", "source", "lost"].into());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! switched off the same fault does deliver wrong bytes.
 
 use careful::protocol::failure::Failure;
+use careful::protocol::sending::Repairs;
 use careful::seams::buffer::Hop;
 use careful_faults::plan::{Place, Role};
 use careful_faults::rig::{Care, Rig, Verdict, content};
@@ -203,4 +204,22 @@ fn faults_at_every_hop_of_one_transfer_are_all_repaired() {
 #[test]
 fn several_wrong_chunks_of_one_round_are_sent_again_together() {
     is_repaired(&[0, 1, 2, 3].map(|chunk| format!("staging-write file {chunk} #1 flip 17.3")).join("; "));
+}
+
+#[test]
+fn every_check_counts_what_it_caught_and_no_other_does() {
+    let none = Repairs::default;
+    for (plan, expected) in [
+        ("wire-to-verify 1 #1 flip 17.3", Repairs { arrival: 1, ..none() }),
+        ("staging-write file 1 #1 flip 17.3", Repairs { stored: 1, ..none() }),
+        ("source-read-past-cache file 1 #1 flip 17.3", Repairs { source: 1, ..none() }),
+        ("source-to-hash 1 #1 drop", Repairs { lost: 1, ..none() }),
+    ] {
+        for length in [LENGTH, 5000] {
+            let plan = if length == LENGTH { plan.to_owned() } else { plan.replacen(" 1 #1", " 0 #1", 1) };
+            let outcome = Rig::with_file(length).run(&plan, Care::FULL);
+            outcome.assert_all_right();
+            assert_eq!(outcome.counters.repaired, expected, "{length} {plan}");
+        }
+    }
 }

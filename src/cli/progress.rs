@@ -121,7 +121,7 @@ impl Looker {
 
     fn look(&self, shown: &mut Option<(Phase, bool)>) {
         let counted = self.counters.snapshot();
-        let phase = self.counters.phase();
+        let phase = counted.phase();
         if *shown != Some((phase, counted.walk_finished)) {
             let template = if counted.walk_finished { TEMPLATE } else { TEMPLATE_WALKING };
             self.bar.set_style(ProgressStyle::with_template(template).expect("the templates are fixed and tested"));

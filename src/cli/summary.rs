@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::exit_code::ExitCode;
 use crate::protocol::receipt::{Durable, Origin, Proof, Stored};
+use crate::protocol::sending::Repairs;
 
 /// What a transfer came to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,8 +28,10 @@ pub struct Summary {
     pub sent_bytes: u64,
     /// Bytes that were there already.
     pub reused_bytes: u64,
-    /// Chunks sent again after a failed check.
+    /// Chunks and small files repaired after a failed check.
     pub repaired_chunks: u64,
+    /// The same check by check.
+    pub repaired: Repairs,
     /// From start to end.
     pub seconds: f64,
     /// The least of each word over all receipts; none without a receipt.
@@ -49,6 +52,7 @@ impl Default for Summary {
             sent_bytes: 0,
             reused_bytes: 0,
             repaired_chunks: 0,
+            repaired: Repairs::default(),
             seconds: 0.0,
             weakest: None,
             exit: ExitCode::Success,
@@ -56,10 +60,14 @@ impl Default for Summary {
     }
 }
 
+/// Version of all events of `--json`: one more as soon as a field goes or changes its meaning. New fields leave it.
+const SCHEMA: u32 = 1;
+
 /// The event as JSON shows it.
 #[derive(Serialize)]
 pub(super) struct SummaryEvent {
     event: &'static str,
+    schema: u32,
     files: u64,
     bytes: u64,
     unchanged_files: u64,
@@ -69,11 +77,27 @@ pub(super) struct SummaryEvent {
     sent_bytes: u64,
     reused_bytes: u64,
     repaired_chunks: u64,
+    repaired: RepairedFields,
     seconds: f64,
     origin: Option<&'static str>,
     stored: Option<&'static str>,
     durable: Option<&'static str>,
     exit: u8,
+}
+
+/// As [`Repairs`].
+#[derive(Serialize)]
+struct RepairedFields {
+    arrival: u64,
+    stored: u64,
+    source: u64,
+    lost: u64,
+}
+
+impl From<Repairs> for RepairedFields {
+    fn from(Repairs { arrival, stored, source, lost }: Repairs) -> Self {
+        Self { arrival, stored, source, lost }
+    }
 }
 
 impl Summary {
@@ -92,6 +116,7 @@ impl Summary {
     pub(super) fn event(&self) -> SummaryEvent {
         SummaryEvent {
             event: "summary",
+            schema: SCHEMA,
             files: self.files,
             bytes: self.bytes,
             unchanged_files: self.unchanged_files,
@@ -101,6 +126,7 @@ impl Summary {
             sent_bytes: self.sent_bytes,
             reused_bytes: self.reused_bytes,
             repaired_chunks: self.repaired_chunks,
+            repaired: self.repaired.into(),
             seconds: self.seconds,
             origin: self.weakest.map(|proof| proof.origin.word()),
             stored: self.weakest.map(|proof| proof.stored.word()),

@@ -68,6 +68,7 @@ impl Teller {
             sent_bytes: counted.sent_bytes,
             reused_bytes: counted.reused_bytes.min(counted.bytes_found),
             repaired_chunks: counted.repaired_chunks,
+            repaired: counted.repaired,
             seconds: self.started.elapsed().as_secs_f64(),
             exit: ended_early.unwrap_or(exit),
             ..tally.summary

@@ -54,17 +54,31 @@ pub enum Action {
     GiveUp(Failure),
 }
 
-/// What was repaired on the way, for the last line and for the books.
+/// What each check caught and what was repaired for it, in chunks and small files. What could not be repaired is a
+/// failure, and not counted here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repairs {
-    /// Chunks that arrived wrong and were sent again.
+    /// Arrived wrong, or got lost at the receiver, and were sent again.
     pub arrival: u64,
-    /// Chunks whose stored copy differed and were sent again.
+    /// Their stored copy differed when it was read back, and they were sent again.
     pub stored: u64,
-    /// Chunks whose two reads differed and were settled by reading both again.
+    /// Their two reads differed, and were settled by reading both again.
     pub source: u64,
-    /// Chunks that were read again because they got lost between the sender's stages.
+    /// Got lost between the sender's stages, and were read again.
     pub lost: u64,
+}
+
+impl Repairs {
+    /// What came since an earlier count.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            arrival: self.arrival - earlier.arrival,
+            stored: self.stored - earlier.stored,
+            source: self.source - earlier.source,
+            lost: self.lost - earlier.lost,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -471,6 +471,10 @@ impl FileJob {
         directories: &DirectoryTable,
         outgoing: &mut Outgoing,
     ) -> Result<(), JobError> {
+        let misreads = self.shared().state.misreads();
+        if misreads > 0 {
+            tracing::warn!("{misreads} chunks were read back wrong once, and right the second time");
+        }
         let job = Arc::clone(&self);
         let committed = workers::run(move || job.commit_now(root)).await?;
         let path = self.session.path_of(directories, &self.entry)?;

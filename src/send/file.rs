@@ -22,7 +22,7 @@ use crate::protocol::failure::Failure;
 use crate::protocol::limits::{CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNKS_MAX};
 use crate::protocol::message::{ChunkHeader, FileAnswer, FromReceiver, FromSender, Have, Run};
 use crate::protocol::receipt::Origin;
-use crate::protocol::sending::{Action, FileSending};
+use crate::protocol::sending::{Action, FileSending, Repairs};
 use crate::reading::{hash_range, read_range};
 use crate::seams::buffer::{Parcel, Piece};
 use crate::seams::disk::{DiskFile, Metadata};
@@ -85,6 +85,7 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
         shared: Mutex::new(Shared {
             state: FileSending::new(geometry, session.plan.second_read, answer),
             pieces: HashMap::new(),
+            counted: Repairs::default(),
             problem: None,
         }),
         wake: Notify::new(),
@@ -93,6 +94,7 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
     let _registered = session.jobs.register(number, uploads).ok_or(Failure::Protocol)?;
     let committed = job.run(&mut outgoing, &mut incoming).await;
     session.proved(job.shared().state.most_settled());
+    job.count_repairs();
     match committed {
         Ok((root, origin)) => {
             let path = work.directories.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;
@@ -148,6 +150,8 @@ struct Shared {
     state: FileSending,
     /// The bytes read last of each chunk that is not decided upon yet.
     pieces: HashMap<u64, Piece>,
+    /// Repairs that were told of.
+    counted: Repairs,
     problem: Option<Problem>,
 }
 
@@ -193,6 +197,7 @@ impl FileJob {
                 }
             }
             runs.flush(outgoing, self).await?;
+            self.count_repairs();
             tokio::select! {
                 () = self.wake.notified() => {}
                 message = self.session.hear(incoming) => self.heard(message?)?,
@@ -202,6 +207,13 @@ impl FileJob {
                 },
             }
         }
+    }
+
+    /// Tells whoever looks at the transfer what was repaired since the last time.
+    fn count_repairs(&self) {
+        let mut shared = self.shared();
+        let repairs = shared.state.repairs();
+        self.session.counters.repaired(repairs.since(std::mem::replace(&mut shared.counted, repairs)));
     }
 
     async fn act(
@@ -326,10 +338,7 @@ impl FileJob {
                 }
                 self.session.counters.checked_bytes(count * u64::from(self.geometry.chunk_size().bytes()));
             }
-            FromReceiver::Bad(index) => {
-                shared.state.arrived_bad(ChunkIndex(index));
-                self.session.counters.repaired_chunks(1);
-            }
+            FromReceiver::Bad(index) => shared.state.arrived_bad(ChunkIndex(index)),
             FromReceiver::Stored { round, chunks } => {
                 let bytes = chunks.len() as u64 * u64::from(self.geometry.chunk_size().bytes());
                 self.session.counters.read_back_bytes(bytes);
@@ -357,8 +366,6 @@ impl FileJob {
                     if proof.origin != origin {
                         return Err(Failure::ReceiptInvalid.into());
                     }
-                    let repairs = self.shared().state.repairs();
-                    self.session.counters.repaired_chunks(repairs.stored + repairs.source);
                     let unchanged = self.shared().state.found_target_equal();
                     if unchanged {
                         self.session.counters.reused_bytes(self.geometry.length_bytes());

@@ -22,6 +22,7 @@ use crate::protocol::message::{
     Signed,
 };
 use crate::protocol::receipt::{Origin, Proof};
+use crate::protocol::sending::Repairs;
 use crate::seams::buffer::{Parcel, PieceBuffer};
 use crate::seams::disk::Metadata;
 use crate::transit::Transit;
@@ -87,6 +88,35 @@ enum State {
     Failed,
 }
 
+/// Which check found a file wrong.
+#[derive(Clone, Copy, Debug)]
+enum Caught {
+    AtArrival,
+    ReadBack,
+    AtSource,
+}
+
+impl Caught {
+    fn repair(self) -> Repairs {
+        let mut repairs = Repairs::default();
+        match self {
+            Self::AtArrival => repairs.arrival = 1,
+            Self::ReadBack => repairs.stored = 1,
+            Self::AtSource => repairs.source = 1,
+        }
+        repairs
+    }
+
+    /// What it is where it cannot be repaired.
+    fn failure(self) -> Failure {
+        match self {
+            Self::AtArrival => Failure::ArrivedMismatch,
+            Self::ReadBack => Failure::StoredMismatch,
+            Self::AtSource => Failure::SourceUnstable,
+        }
+    }
+}
+
 impl File {
     fn fail(&mut self, session: &Session, problem: impl Into<Problem>) {
         if matches!(self.state, State::Waiting | State::Wanted) {
@@ -100,13 +130,25 @@ impl File {
         matches!(self.state, State::Waiting | State::Wanted)
     }
 
-    /// To be sent once more, unless that was tried too often.
-    fn send_again(&mut self, session: &Session, failure: Failure) {
-        self.resends += 1;
-        session.counters.repaired_chunks(1);
-        if self.resends > RESENDS_MAX {
-            return self.fail(session, failure);
+    /// It was read, and got lost between the stages: to be read once more, unless that was tried too often.
+    fn lost(&mut self, session: &Session) {
+        if !self.is_open() {
+            return;
         }
+        self.resends += 1;
+        if self.resends > RESENDS_MAX {
+            return self.fail(session, Failure::SourceIo);
+        }
+        session.counters.repaired(Repairs { lost: 1, ..Repairs::default() });
+    }
+
+    /// To be sent once more, unless that was tried too often.
+    fn send_again(&mut self, session: &Session, caught: Caught) {
+        self.resends += 1;
+        if self.resends > RESENDS_MAX {
+            return self.fail(session, caught.failure());
+        }
+        session.counters.repaired(caught.repair());
         self.bytes = None;
         self.state = State::Wanted;
     }
@@ -176,18 +218,24 @@ impl<'a> Group<'a> {
             }
         };
         self.session.readers.submit(task).await;
-        let Ok(outcomes) = when_opened.await else { return };
-        for (position, outcome) in outcomes {
+        let outcomes = when_opened.await;
+        let was_read = outcomes.is_ok();
+        for (position, outcome) in outcomes.unwrap_or_default() {
             match outcome {
                 Ok(before) => self.files[position].before = Some(before),
                 Err(problem) => self.files[position].fail(self.session, problem),
             }
         }
-        let Ok(pieces) = when_hashed.await else { return };
+        let pieces = if was_read { when_hashed.await.unwrap_or_default() } else { Vec::new() };
         for piece in pieces {
             let file = &mut self.files[piece.index as usize];
             file.root = piece.hash.map(|hash| Root(hash.0));
             file.bytes = Some(piece.bytes);
+        }
+        for position in positions {
+            if self.files[position].bytes.is_none() {
+                self.files[position].lost(self.session);
+            }
         }
     }
 
@@ -282,13 +330,12 @@ impl<'a> Group<'a> {
                 continue;
             }
             let (Some(root), Some(bytes)) = (file.root, file.bytes.take()) else {
-                // It was read, and got lost between the stages.
-                file.send_again(self.session, Failure::SourceIo);
+                // It got lost between the stages, and is read once more.
                 continue;
             };
             if file.origin.is_some_and(|(reference, _)| reference != root) {
                 // It was read anew after the comparison, and that read is the wrong one: not sent, but read once more.
-                file.send_again(self.session, Failure::SourceUnstable);
+                file.send_again(self.session, Caught::AtSource);
                 continue;
             }
             list.push(IndexedHash::new(index as u64, PieceHash(root.0)));
@@ -313,7 +360,7 @@ impl<'a> Group<'a> {
             let file = &mut self.files[position];
             if file.state == State::Waiting && file.stored.is_none() {
                 // It got lost on the way to the receiver's disk: nothing was said about it.
-                file.send_again(self.session, Failure::ArrivedMismatch);
+                file.send_again(self.session, Caught::AtArrival);
             }
         }
         Ok(())
@@ -328,11 +375,11 @@ impl<'a> Group<'a> {
             file.stored = Some(root);
             session.counters.read_back_bytes(file.before.map_or(0, |before| before.length_bytes));
             if file.root != Some(root) {
-                file.send_again(session, Failure::StoredMismatch);
+                file.send_again(session, Caught::ReadBack);
             }
         }
         for &index in bad {
-            self.file(index)?.send_again(session, Failure::ArrivedMismatch);
+            self.file(index)?.send_again(session, Caught::AtArrival);
         }
         for failed in failed {
             self.file(failed.index)?.fail(session, failed.failure);
@@ -370,12 +417,12 @@ impl<'a> Group<'a> {
                 let (root, _) = second;
                 file.origin = Some(second);
                 if file.root == Some(root) {
-                    session.counters.repaired_chunks(1);
+                    session.counters.repaired(Caught::AtSource.repair());
                 } else {
                     file.root = Some(root);
                     file.stored = None;
                     file.unchanged = false;
-                    file.send_again(session, Failure::SourceUnstable);
+                    file.send_again(session, Caught::AtSource);
                 }
             }
             Ok(_) => file.fail(session, Failure::SourceUnstable),
