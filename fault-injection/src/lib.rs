@@ -4,7 +4,7 @@
 //! the same names and do what the plan says; without a plan for a place they pass everything on. [`rig`] runs a transfer
 //! and judges it from outside. [`crash_disk`] is a disk in memory that can tell what a power cut may leave, and [`crash`]
 //! looks at all of that for every instant of a transfer. [`ladder`] has programs that check less, run over the same doors;
-//! [`matrix`] runs many trials at every level and shows what they came to; [`statistics`] says what a count of runs
+//! a [`trial`] is one run at one level, and [`matrix`] makes many and shows what they came to; [`statistics`] says what a count of runs
 //! proves. **Nothing of this is in the shipped programs, and their package never names this one.**
 
 pub mod atlas;
@@ -18,3 +18,4 @@ pub mod packet;
 pub mod plan;
 pub mod rig;
 pub mod statistics;
+pub mod trial;

@@ -99,6 +99,11 @@ impl Books {
         writer.unsynced.extend(before);
     }
 
+    /// A handle that can write to the file, while the program holds one.
+    pub(super) fn writer_of(&self, identity: Identity) -> Option<Arc<dyn DiskFile>> {
+        self.writers.get(&identity)?.inner.upgrade()
+    }
+
     pub(super) fn all_writers(&self) -> Vec<Identity> {
         self.writers.keys().copied().collect()
     }

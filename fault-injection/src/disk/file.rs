@@ -105,6 +105,20 @@ impl FaultyFile {
         Ok(())
     }
 
+    /// The medium decays after this read; only one who writes to the file can do that here.
+    fn decay_after_read(&self, due: &[Strike], offset_bytes: u64, length_bytes: u64) -> io::Result<()> {
+        let Some(writer) = self.world.books().writer_of(self.identity) else { return Ok(()) };
+        for &strike in due {
+            let Fault::Decay { byte, bit } = strike.fault else { continue };
+            let at = offset_bytes + byte % length_bytes.max(1);
+            let mut wrong = on_medium(writer.as_ref(), at..at + 1)?;
+            wrong[0] ^= 1 << bit;
+            write_all(writer.as_ref(), &wrong, at)?;
+            self.world.plan.took_effect(strike);
+        }
+        Ok(())
+    }
+
     /// Somebody else writes into the beginning of the file and into the chunk that is about to be read: who has read the
     /// beginning before gets a mix.
     fn change(&self, strike: Strike, offset_bytes: u64) -> io::Result<()> {
@@ -320,8 +334,12 @@ impl DiskFile for FaultyFile {
             self.world.books().lay_over(self.identity, offset_bytes, read_bytes);
         }
         self.lasting_damage(offset_bytes, read_bytes);
-        for strike in due {
+        for &strike in &due {
             self.damage_read(strike, read_bytes)?;
+        }
+        if due.iter().any(|strike| matches!(strike.fault, Fault::Decay { .. })) {
+            // The read itself was right; what comes after it is not.
+            self.decay_after_read(&due, offset_bytes, read as u64)?;
         }
         Ok(read)
     }

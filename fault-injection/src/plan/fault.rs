@@ -92,6 +92,13 @@ pub enum Fault {
     },
     /// Somebody else writes into the source just before.
     Changed,
+    /// One bit of what was read is another one on the medium from now on.
+    Decay {
+        /// Position of the byte.
+        byte: u64,
+        /// Number of the bit, 0 to 7.
+        bit: u8,
+    },
     /// A piece or packet is gone.
     Drop,
     /// A piece or packet comes twice.
@@ -147,7 +154,7 @@ impl Entry {
         let is_first = self.fault != Fault::Exchange || self.occurrence == Occurrence::Nth(1);
         let ends =
             self.fault != Fault::Interrupted || matches!(self.occurrence, Occurrence::Nth(_) | Occurrence::Every(2..));
-        let bit_exists = !matches!(self.fault, Fault::Flip { bit: 8.., .. });
+        let bit_exists = !matches!(self.fault, Fault::Flip { bit: 8.., .. } | Fault::Decay { bit: 8.., .. });
         counts && is_first && ends && bit_exists && self.fits()
     }
 
@@ -194,10 +201,11 @@ fn fits_disk(role: Role, fault: Fault) -> bool {
         }
         Role::SourceReadPastCache | Role::ReadBack | Role::TargetRead => {
             matches!(fault, Fault::Short | Fault::Interrupted | Fault::Misdirect { .. })
+                || (role == Role::ReadBack && matches!(fault, Fault::Decay { .. }))
                 || fails
                 || fault.is_of_content()
         }
-        Role::SourceCache | Role::SourceMedium | Role::StoredMedium => fault.is_of_content(),
+        Role::SourceCache | Role::SourceMedium | Role::StoredMedium | Role::StagingLeft => fault.is_of_content(),
         Role::StagingWrite => matches!(fault, Fault::Short | Fault::Interrupted) || fails || is_of_writing(fault),
         Role::WriteOut => is_of_writing(fault),
         Role::FileSync | Role::FileSystemSync => fails || fault.loses_at_sync(),

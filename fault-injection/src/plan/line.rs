@@ -83,6 +83,7 @@ impl fmt::Display for Fault {
             Self::Stale { byte, length } => write!(f, "stale {byte} {length}"),
             Self::Misdirect { byte, length, to } => write!(f, "misdirect {byte} {length} {to}"),
             Self::Spill { byte, length, to } => write!(f, "spill {byte} {length} {to}"),
+            Self::Decay { byte, bit } => write!(f, "decay {byte}.{bit}"),
             Self::Torn { bytes } => write!(f, "torn {bytes}"),
             Self::Truncate { bytes } => write!(f, "truncate {bytes}"),
             Self::Slow { millis } => write!(f, "slow {millis}"),
@@ -163,9 +164,10 @@ fn parse_fault(words: &mut SplitWhitespace<'_>) -> Option<Fault> {
     if let Some(plain) = value_of(&PLAIN, word) {
         return Some(plain);
     }
-    if word == "flip" {
+    if word == "flip" || word == "decay" {
         let (byte, bit) = words.next()?.split_once('.')?;
-        return Some(Fault::Flip { byte: byte.parse().ok()?, bit: bit.parse().ok()? });
+        let (byte, bit) = (byte.parse().ok()?, bit.parse().ok()?);
+        return Some(if word == "flip" { Fault::Flip { byte, bit } } else { Fault::Decay { byte, bit } });
     }
     let mut number = || words.next()?.parse::<u64>().ok();
     Some(match word {

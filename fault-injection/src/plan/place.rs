@@ -121,6 +121,8 @@ pub enum Role {
     TargetRead,
     /// Making a staging file.
     StagingCreate,
+    /// What an interrupted run left staged, before the next run.
+    StagingLeft,
     /// Opening a staging file that is there, for writing.
     StagingOpen,
     /// Taking the lock of a staging file.
@@ -180,7 +182,7 @@ impl Place {
     }
 }
 
-pub(super) const ROLES: [(Role, &str); 30] = [
+pub(super) const ROLES: [(Role, &str); 31] = [
     (Role::SourceList, "source-list"),
     (Role::SourceInspect, "source-inspect"),
     (Role::SourceOpen, "source-open"),
@@ -194,6 +196,7 @@ pub(super) const ROLES: [(Role, &str); 30] = [
     (Role::TargetOpen, "target-open"),
     (Role::TargetRead, "target-read"),
     (Role::StagingCreate, "staging-create"),
+    (Role::StagingLeft, "staging-left"),
     (Role::StagingOpen, "staging-open"),
     (Role::Lock, "lock"),
     (Role::Allocate, "allocate"),

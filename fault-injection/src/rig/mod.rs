@@ -8,6 +8,7 @@ mod outcome;
 mod told;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use careful::protocol::receipt::Stored;
 use careful::receive::listen::{Waiting, one_transfer};
 use careful::receive::{Policy, Receiver, RootPolicy};
 use careful::seams::Environment;
+use careful::seams::disk::Directory;
 use careful::seams::packet::UdpPackets;
 use careful::send::{self, Observer};
 use careful::wire::endpoint::{Admitted, Listener};
@@ -120,6 +122,11 @@ impl Rig {
     /// Puts a file under a final name.
     pub fn add_target(&self, name: &str, bytes: &[u8]) {
         self.base.put("target", name, bytes);
+    }
+
+    /// The target directory itself, past all faults.
+    pub(crate) fn target_directory(&self) -> io::Result<Arc<dyn Directory>> {
+        self.base.disk().open_directory(&self.base.directory("target"))
     }
 
     /// What the source was made of.

@@ -12,8 +12,9 @@ use careful::send::Ended;
 use super::base::Files;
 use super::told::Words;
 use super::{Care, last_component};
-use crate::ladder::Copied;
-use crate::plan::Plan;
+use crate::ladder::{Copied, Level};
+use crate::matrix::report::Layer;
+use crate::plan::{Checksum, Fault, Place, Plan};
 
 /// A staging file's name begins with this.
 const STAGING_PREFIX: &str = ".careful-";
@@ -135,6 +136,31 @@ impl Outcome {
     #[must_use]
     pub fn staging_files(&self) -> usize {
         self.trees.after[1].keys().filter(|path| last_component(path).starts_with(STAGING_PREFIX)).count()
+    }
+
+    /// Whether a packet was lost or damaged and its bytes came all the same: the transport noticed.
+    #[must_use]
+    pub fn caught_below(&self) -> bool {
+        self.caught_in_transit() != Layer::Nobody
+    }
+
+    /// Which layer below the program threw a struck packet away, if there was one.
+    #[must_use]
+    pub fn caught_in_transit(&self) -> Layer {
+        let is_damage = |fault: Fault| fault.is_of_content() || matches!(fault, Fault::Truncate { .. });
+        for fired in self.plan.fired() {
+            match fired.entry.place {
+                Place::Packet { checksum: Checksum::Kept, .. } if is_damage(fired.entry.fault) => {
+                    return Layer::UdpChecksum;
+                }
+                // Plain UDP has nothing that could notice.
+                Place::Packet { .. } if is_damage(fired.entry.fault) && self.care != Care::Baseline(Level::L0) => {
+                    return Layer::Aead;
+                }
+                _ => {}
+            }
+        }
+        Layer::Nobody
     }
 
     /// What became of every file of the source, by its name.
