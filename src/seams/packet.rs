@@ -17,6 +17,12 @@ const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 pub trait Packets: Send + Sync + Debug {
     /// A socket bound to the address; port 0 lets the system choose. Must be called within a tokio runtime.
     fn socket(&self, address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>>;
+
+    /// What an endpoint on these sockets draws packet numbers and fillings from, where a run is to be repeated exactly;
+    /// nothing, as on every real network: from the system, unpredictable. Keys never come from it.
+    fn endpoint_seed(&self) -> Option<[u8; 32]> {
+        None
+    }
 }
 
 /// Sockets of the operating system.

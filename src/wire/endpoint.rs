@@ -205,8 +205,8 @@ impl Attempt {
 
 fn endpoint(packets: &dyn Packets, address: SocketAddr, server: Option<ServerConfig>) -> Result<Endpoint, WireError> {
     let socket = packets.socket(address).map_err(WireError::Socket)?;
-    Endpoint::new_with_abstract_socket(endpoint_config()?, server, socket, Arc::new(TokioRuntime))
-        .map_err(WireError::Socket)
+    let config = endpoint_config(packets.endpoint_seed())?;
+    Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime)).map_err(WireError::Socket)
 }
 
 /// Where the socket that talks to this peer is bound: never wider than needed.

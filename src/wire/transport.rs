@@ -55,12 +55,12 @@ impl Path {
     }
 }
 
-/// Settings of a socket, whoever it talks to.
-pub(super) fn endpoint_config() -> Result<EndpointConfig, WireError> {
+/// Settings of a socket, whoever it talks to; `seed` as the packet door says.
+pub(super) fn endpoint_config(seed: Option<[u8; 32]>) -> Result<EndpointConfig, WireError> {
     let mut config = EndpointConfig::default();
     config.max_udp_payload_size(DATAGRAM_BYTES_MAX).map_err(|error| WireError::Crypto(error.to_string()))?;
     config.grease_quic_bit(true);
-    config.rng_seed(None);
+    config.rng_seed(seed);
     Ok(config)
 }
 
