@@ -134,10 +134,30 @@ async fn greet_as_receiver(receiver: &Connection, token: &[u8; 16]) -> impl Size
 }
 
 #[tokio::test]
+async fn a_large_file_through_swaps_at_the_rate_of_the_paper_arrives_right() {
+    let (sent, compared, passed) = through(&large(), swaps(BYTES_PER_SWAP_AT_MIT, false), &[]).await;
+    assert!(passed.pieces_damaged > 0 && passed.connections == 1, "{passed:?}");
+    assert_eq!((sent.code, compared), (0, all_right(1)), "{sent:?}");
+    assert_eq!(sent.count("repaired_chunks"), passed.pieces_damaged);
+}
+
+#[tokio::test]
 async fn a_tree_through_swaps_at_the_rate_of_the_paper_arrives_right() {
     let (sent, compared, passed) = through(&tree(), swaps(BYTES_PER_SWAP_AT_MIT, false), &[]).await;
     assert!(passed.pieces_damaged > 0 && passed.connections == 1, "{passed:?}");
     assert_eq!((sent.code, compared), (0, all_right(300)), "{sent:?}");
+    assert_eq!(sent.count("repaired_chunks"), passed.pieces_damaged);
+}
+
+#[tokio::test]
+async fn small_files_of_a_whole_chunk_through_swaps_at_the_rate_of_the_paper_arrive_right() {
+    let place = Place::new();
+    for number in 0..16 {
+        place.source(&number.to_string(), CHUNK, number);
+    }
+    let (sent, compared, passed) = through(&place, swaps(BYTES_PER_SWAP_AT_MIT, false), &[]).await;
+    assert!(passed.pieces_damaged > 0, "{passed:?}");
+    assert_eq!((sent.code, compared), (0, all_right(16)), "{sent:?}");
     assert_eq!(sent.count("repaired_chunks"), passed.pieces_damaged);
 }
 

@@ -16,7 +16,7 @@ use super::walk::{GroupWork, SourceFile, attributes_of};
 use crate::hash::{PieceHash, Root};
 use crate::protocol::entry::FileEntry;
 use crate::protocol::failure::Failure;
-use crate::protocol::limits::RESENDS_MAX;
+use crate::protocol::limits::{RESENDS_MAX, REWRITES_MAX};
 use crate::protocol::message::{
     FromReceiver, FromSender, GroupFile, GroupFileAnswer, IndexedFailure, IndexedHash, IndexedOrigin, IndexedProof,
     Signed,
@@ -71,7 +71,10 @@ struct File {
     origin: Option<(Root, Origin)>,
     /// What the receiver read back.
     stored: Option<Root>,
-    resends: u32,
+    /// Times it arrived wrong, or not at all.
+    misarrivals: u32,
+    /// Times it had to be sent again for another reason.
+    rewrites: u32,
     state: State,
     unchanged: bool,
 }
@@ -130,10 +133,27 @@ impl File {
         matches!(self.state, State::Waiting | State::Wanted)
     }
 
+<<<<<<< HEAD
     /// It was read, and got lost between the stages: to be read once more, unless that was tried too often.
     fn lost(&mut self, session: &Session) {
         if !self.is_open() {
             return;
+=======
+    fn was_sent_before(&self) -> bool {
+        self.misarrivals + self.rewrites > 0
+    }
+
+    /// To be sent once more, unless that was tried too often.
+    fn send_again(&mut self, session: &Session, failure: Failure) {
+        let (count, max) = match failure {
+            Failure::ArrivedMismatch => (&mut self.misarrivals, RESENDS_MAX),
+            _ => (&mut self.rewrites, REWRITES_MAX),
+        };
+        *count += 1;
+        session.counters.repaired_chunks(1);
+        if *count > max {
+            return self.fail(session, failure);
+>>>>>>> edf0b81 (protocol, send: send a piece that arrives wrong up to 40 times)
         }
         self.resends += 1;
         if self.resends > RESENDS_MAX {
@@ -171,7 +191,8 @@ impl<'a> Group<'a> {
             bytes: None,
             origin: None,
             stored: None,
-            resends: 0,
+            misarrivals: 0,
+            rewrites: 0,
             state: State::Waiting,
             unchanged: false,
         };
@@ -321,7 +342,7 @@ impl<'a> Group<'a> {
     /// Sends what is wanted, and hears what became of it.
     async fn send_wanted(&mut self, outgoing: &mut Outgoing, incoming: &mut Incoming) -> Result<(), JobError> {
         let missing: Vec<usize> = self.positions(|file| file.state == State::Wanted && file.bytes.is_none());
-        let again = missing.iter().any(|&position| self.files[position].resends > 0);
+        let again = missing.iter().any(|&position| self.files[position].was_sent_before());
         self.read(missing, again).await;
         let (mut sent, mut list, mut all_bytes) = (Vec::new(), Vec::new(), Vec::new());
         for (index, &position) in self.offered.iter().enumerate() {

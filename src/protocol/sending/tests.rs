@@ -303,7 +303,7 @@ fn a_chunk_that_arrived_wrong_is_read_past_the_cache_and_sent_in_the_same_round(
 }
 
 #[test]
-fn a_chunk_arrives_wrong_five_times_at_most() {
+fn a_chunk_that_keeps_arriving_wrong_is_given_up_in_the_end() {
     let mut sending = plain(2);
     read_all(&mut sending, 2);
     for _ in 0..RESENDS_MAX {
