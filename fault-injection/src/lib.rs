@@ -11,6 +11,7 @@
 pub mod atlas;
 pub mod buffer;
 pub mod checksum;
+pub mod cli;
 pub mod crash;
 pub mod crash_disk;
 pub mod disk;
@@ -23,5 +24,6 @@ pub mod passage;
 pub mod plan;
 pub mod relay;
 pub mod rig;
+pub mod scenario;
 pub mod statistics;
 pub mod trial;

@@ -41,6 +41,10 @@ impl Packets for FaultyPackets {
         let places = [Checksum::Recomputed, Checksum::Kept].map(|checksum| Place::Packet { from: self.side, checksum });
         Ok(Arc::new(FaultySocket { inner, places, plan: Arc::clone(&self.plan), queues: Mutex::default() }))
     }
+
+    fn endpoint_seed(&self) -> Option<[u8; 32]> {
+        self.inner.endpoint_seed()
+    }
 }
 
 #[derive(Debug)]

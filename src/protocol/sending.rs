@@ -9,7 +9,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::failure::Failure;
-use super::limits::{HASHES_PER_MESSAGE_MAX, READ_AHEAD_CHUNKS, RESENDS_MAX, ROUNDS_MAX};
+use super::limits::{HASHES_PER_MESSAGE_MAX, READ_AHEAD_CHUNKS, RESENDS_MAX, REWRITES_MAX, ROUNDS_MAX};
 use super::message::{FileAnswer, Run};
 use crate::chunk::{ChunkIndex, Geometry};
 use crate::hash::{PieceHash, Root};
@@ -272,7 +272,7 @@ impl FileSending {
         }
         self.reading = self.reading.saturating_sub(1);
         chunk.resends += 1;
-        if chunk.resends > RESENDS_MAX {
+        if chunk.resends > REWRITES_MAX {
             return self.give_up(Failure::SourceIo);
         }
         self.repairs.lost += 1;

@@ -133,30 +133,17 @@ impl File {
         matches!(self.state, State::Waiting | State::Wanted)
     }
 
-<<<<<<< HEAD
-    /// It was read, and got lost between the stages: to be read once more, unless that was tried too often.
-    fn lost(&mut self, session: &Session) {
-        if !self.is_open() {
-            return;
-=======
     fn was_sent_before(&self) -> bool {
         self.misarrivals + self.rewrites > 0
     }
 
-    /// To be sent once more, unless that was tried too often.
-    fn send_again(&mut self, session: &Session, failure: Failure) {
-        let (count, max) = match failure {
-            Failure::ArrivedMismatch => (&mut self.misarrivals, RESENDS_MAX),
-            _ => (&mut self.rewrites, REWRITES_MAX),
-        };
-        *count += 1;
-        session.counters.repaired_chunks(1);
-        if *count > max {
-            return self.fail(session, failure);
->>>>>>> edf0b81 (protocol, send: send a piece that arrives wrong up to 40 times)
+    /// It was read, and got lost between the stages: to be read once more, unless that was tried too often.
+    fn lost(&mut self, session: &Session) {
+        if !self.is_open() {
+            return;
         }
-        self.resends += 1;
-        if self.resends > RESENDS_MAX {
+        self.rewrites += 1;
+        if self.rewrites > REWRITES_MAX {
             return self.fail(session, Failure::SourceIo);
         }
         session.counters.repaired(Repairs { lost: 1, ..Repairs::default() });
@@ -164,8 +151,12 @@ impl File {
 
     /// To be sent once more, unless that was tried too often.
     fn send_again(&mut self, session: &Session, caught: Caught) {
-        self.resends += 1;
-        if self.resends > RESENDS_MAX {
+        let (count, max) = match caught {
+            Caught::AtArrival => (&mut self.misarrivals, RESENDS_MAX),
+            Caught::ReadBack | Caught::AtSource => (&mut self.rewrites, REWRITES_MAX),
+        };
+        *count += 1;
+        if *count > max {
             return self.fail(session, caught.failure());
         }
         session.counters.repaired(caught.repair());

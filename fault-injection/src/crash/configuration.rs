@@ -38,6 +38,12 @@ pub struct Configuration {
 }
 
 impl Configuration {
+    /// Every one there is.
+    #[must_use]
+    pub fn all() -> [Self; 4] {
+        [Self::large(), Self::small(), Self::nested(), Self::group()]
+    }
+
     /// F8: one large file of three chunks and a bit, replacing an old one of another length.
     #[must_use]
     pub fn large() -> Self {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use careful::seams::buffer::PieceBuffer;
 use careful::seams::disk::{DiskFile, Metadata, Timestamp, read_full, write_all};
 
-use super::World;
 use super::books::{Identity, PAGE_BYTES, Writer};
+use super::{Cheat, World};
 use crate::plan::{Fault, Place, Role, Strike, damage, range_of};
 
 /// Bytes that somebody else writes into a source that changes.
@@ -72,6 +72,7 @@ impl FaultyFile {
     fn lasting_damage(&self, offset_bytes: u64, read: &mut [u8]) {
         let roles: &[Role] = match self.role {
             Role::SourceRead => &[Role::SourceMedium, Role::SourceCache],
+            Role::SourceReadPastCache if self.cached => &[Role::SourceMedium, Role::SourceCache],
             Role::SourceReadPastCache => &[Role::SourceMedium],
             _ => &[],
         };
@@ -153,7 +154,9 @@ impl FaultyFile {
         write_all(self.inner.as_ref(), &landed, offset_bytes)?;
         let end = offset_bytes + bytes.len() as u64;
         self.world.books().written(self.identity, offset_bytes..end);
-        if !below.is_empty() {
+        if self.world.cheat == Some(Cheat::NeverReadsBack) {
+            self.cache_differences(bytes, &landed, offset_bytes);
+        } else if !below.is_empty() {
             self.cache_differences(&wanted, &landed, offset_bytes);
         }
         for &strike in due {

@@ -24,6 +24,17 @@ use file::FaultyFile;
 /// A staging file's name begins with this.
 pub(crate) const STAGING_PREFIX: &[u8] = b".careful-";
 
+/// A check that one side pretends to make: for canaries, which a campaign must find out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cheat {
+    /// The read-back sees the page cache, and says that it does not.
+    ReadsThroughCache,
+    /// The read-back sees what the program meant to write.
+    NeverReadsBack,
+    /// The second read of the source sees the page cache, and says that it does not.
+    SecondReadThroughCache,
+}
+
 /// A disk that a plan strikes.
 #[derive(Debug)]
 pub struct FaultyDisk {
@@ -35,8 +46,17 @@ impl FaultyDisk {
     /// The disk of one side, large files in chunks of 1 MiB.
     #[must_use]
     pub fn new(inner: Arc<dyn Disk>, side: Side, plan: Arc<Plan>) -> Self {
-        let world = World { side, plan, chunk_bytes: u64::from(CHUNK_BYTES_DEFAULT), books: Mutex::default() };
+        let chunk_bytes = u64::from(CHUNK_BYTES_DEFAULT);
+        let world = World { side, plan, chunk_bytes, cheat: None, books: Mutex::default() };
         Self { inner, world: Arc::new(world) }
+    }
+
+    /// The same disk under a program that pretends to make a check.
+    #[must_use]
+    pub fn cheating(self, cheat: Option<Cheat>) -> Self {
+        let World { side, plan, chunk_bytes, .. } = &*self.world;
+        let (side, plan, chunk_bytes) = (*side, Arc::clone(plan), *chunk_bytes);
+        Self { world: Arc::new(World { side, plan, chunk_bytes, cheat, books: Mutex::default() }), ..self }
     }
 }
 
@@ -46,6 +66,7 @@ struct World {
     side: Side,
     plan: Arc<Plan>,
     chunk_bytes: u64,
+    cheat: Option<Cheat>,
     books: Mutex<Books>,
 }
 
@@ -114,6 +135,15 @@ impl World {
             (Side::Sender, Reading::PastCache) => Role::SourceReadPastCache,
             (Side::Receiver, _) if is_staging(name) => Role::ReadBack,
             (Side::Receiver, _) => Role::TargetRead,
+        }
+    }
+
+    /// Whether a read that should go past the page cache does not.
+    fn sees_cache(&self, role: Role) -> bool {
+        match self.cheat {
+            Some(Cheat::ReadsThroughCache | Cheat::NeverReadsBack) => role == Role::ReadBack,
+            Some(Cheat::SecondReadThroughCache) => role == Role::SourceReadPastCache,
+            None => false,
         }
     }
 
@@ -204,7 +234,8 @@ impl Directory for FaultyDirectory {
         self.world.operation(self.world.opening_role(name), &self.world.logical(name))?;
         let role = self.world.reading_role(name, reading);
         let inner = self.inner.open_file(name, reading)?;
-        let file = self.world.wrap(inner, role, name, reading == Reading::Cached)?;
+        let is_cached = reading == Reading::Cached || self.world.sees_cache(role);
+        let file = self.world.wrap(inner, role, name, is_cached)?;
         Ok(Arc::new(file.with_foreign_writer(self.foreign_writer(name))))
     }
 

@@ -5,6 +5,9 @@
 //! [`progress`] is the bar while trials run.
 
 pub mod campaign;
+pub mod canaries;
+pub mod crashes;
+pub mod curves;
 mod outcome;
 pub mod page;
 pub mod progress;

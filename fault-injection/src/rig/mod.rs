@@ -31,7 +31,7 @@ use careful::wire::identity::KeyPair;
 
 use crate::atlas::Atlas;
 use crate::buffer::FaultyBuffers;
-use crate::disk::FaultyDisk;
+use crate::disk::{Cheat, FaultyDisk};
 use crate::ladder::{self, Level};
 use crate::packet::FaultyPackets;
 use crate::plan::{Plan, Side};
@@ -84,6 +84,7 @@ impl From<Level> for Care {
 pub struct Rig {
     base: Base,
     sources: BTreeMap<String, Vec<u8>>,
+    cheat: Option<Cheat>,
 }
 
 impl Default for Rig {
@@ -96,13 +97,19 @@ impl Rig {
     /// Two empty directories on the real disk.
     #[must_use]
     pub fn new() -> Self {
-        Self { base: Base::real(), sources: BTreeMap::new() }
+        Self { base: Base::real(), sources: BTreeMap::new(), cheat: None }
     }
 
     /// Two empty directories in memory: many times faster, and a medium under a page cache all the same.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self { base: Base::memory(), sources: BTreeMap::new() }
+        Self { base: Base::memory(), sources: BTreeMap::new(), cheat: None }
+    }
+
+    /// The same rig with a program that pretends to make a check: a canary.
+    #[must_use]
+    pub fn cheating(self, cheat: Cheat) -> Self {
+        Self { cheat: Some(cheat), ..self }
     }
 
     /// A rig with one source file of this length, `file`.
@@ -206,7 +213,7 @@ impl Rig {
 
     fn environment(&self, side: Side, plan: &Arc<Plan>, atlas: &Arc<Atlas>) -> Environment {
         Environment {
-            disk: Arc::new(FaultyDisk::new(self.base.disk(), side, Arc::clone(plan))),
+            disk: Arc::new(FaultyDisk::new(self.base.disk(), side, Arc::clone(plan)).cheating(self.cheat)),
             buffers: Arc::new(FaultyBuffers::new(Arc::clone(plan), Arc::clone(atlas))),
             packets: Arc::new(FaultyPackets::new(Arc::new(UdpPackets), side, Arc::clone(plan))),
         }

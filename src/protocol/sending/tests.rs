@@ -529,7 +529,7 @@ fn a_chunk_that_comes_after_it_was_called_lost_is_sent_once() {
 fn a_chunk_that_is_always_lost_fails_the_file() {
     let mut sending = plain(2);
     actions(&mut sending);
-    for _ in 0..RESENDS_MAX {
+    for _ in 0..REWRITES_MAX {
         assert_eq!(lost(&mut sending, 0), [Action::Read { index: 0, past_cache: true }]);
     }
     assert_eq!(lost(&mut sending, 0), [Action::GiveUp(Failure::SourceIo)]);

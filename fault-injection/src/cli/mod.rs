@@ -1,0 +1,169 @@
+//! The command line of `careful-faults`: arguments to runs, what came of them to a person.
+//!
+//! Exit codes: 0 all as claimed, 1 a promise or a control broke, 2 the arguments are wrong.
+
+mod between;
+mod crash;
+mod matrix;
+mod scenarios;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::ladder::Level;
+use crate::trial::Trial;
+
+/// Faults for careful: show, by runs, which check catches what.
+#[derive(Debug, Parser)]
+#[command(name = "careful-faults", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every fault at every level of the ladder and show what became of it
+    Matrix(MatrixArguments),
+    /// Cut the power at every step of a transfer and look at all that may be left
+    Crash(CrashArguments),
+    /// Run one scenario and tell what happens
+    Run {
+        /// A scenario: a TOML file, or the name of one that comes with the program
+        scenario: String,
+    },
+    /// Run one trial again, as a matrix printed it
+    Replay {
+        /// The line: `LEVEL large|small BYTES SEED: PLAN`
+        line: String,
+        /// How often
+        #[arg(long, default_value_t = 1)]
+        times: u32,
+    },
+    /// List scenarios, rows and levels
+    List,
+    /// A bad network between two unmodified programs: relay their datagrams
+    Relay(between::RelayArguments),
+    /// The gateway at MIT between two unmodified programs: end QUIC on both sides and swap bytes
+    Gateway(between::GatewayArguments),
+}
+
+/// What `matrix` takes.
+#[derive(Debug, Args)]
+struct MatrixArguments {
+    /// Trials of each row at each level
+    #[arg(long, default_value_t = 20)]
+    trials: u32,
+    /// Trials of each row with all checks on, if more
+    #[arg(long, default_value_t = 0)]
+    trials_full: u32,
+    /// Only these rows, by number: 4,13,16
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<String>,
+    /// Only these levels: L2,L5
+    #[arg(long, value_delimiter = ',')]
+    levels: Vec<Level>,
+    /// What all plans are drawn from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Trials at once [default: one for each core]
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Leave out the curves (goodput against chunk size, cost of each check), which take minutes
+    #[arg(long)]
+    without_curves: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Print the table as Markdown
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+    /// Write a page with the matrix as a picture
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// What `crash` takes.
+#[derive(Debug, Args)]
+struct CrashArguments {
+    /// What the images that are not all looked at are drawn from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Images of each crash point from which the transfer is run again
+    #[arg(long, default_value_t = 2)]
+    resumes: u64,
+}
+
+/// What a command came to: whether all was as claimed, or why it could not be run.
+type Done = Result<bool, String>;
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        Command::Matrix(arguments) => matrix::run(&arguments),
+        Command::Crash(arguments) => crash::run(&arguments),
+        Command::Run { scenario } => scenarios::run(&scenario),
+        Command::Replay { line, times } => replay(&line, times),
+        Command::List => list(),
+        Command::Relay(arguments) => between::relay(arguments),
+        Command::Gateway(arguments) => between::gateway(arguments),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            tell(&format!("careful-faults: {error}\n"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn replay(line: &str, times: u32) -> Done {
+    let mut is_silent = false;
+    for _ in 0..times {
+        let trial: Trial = line.parse().map_err(|error| format!("{error}"))?;
+        let judged = trial.run();
+        say(&format!(
+            "{}: {}, first noticed by: {}\n",
+            judged.end.word(),
+            judged.end.meaning(),
+            judged.caught_by.name()
+        ));
+        for why in &judged.why {
+            say(&format!("  {why}\n"));
+        }
+        is_silent |= judged.end == crate::matrix::report::Outcome::Silent;
+    }
+    Ok(!is_silent)
+}
+
+fn list() -> Done {
+    say("scenarios (careful-faults run NAME)\n");
+    for scenario in crate::scenario::built_in() {
+        say(&format!("  {:<24} {}\n", scenario.name, scenario.title));
+    }
+    say("\nrows (careful-faults matrix --rows NUMBER)\n");
+    for row in crate::matrix::rows::rows() {
+        say(&format!("  {:<4} {}: {}\n", row.number, row.title, row.place));
+    }
+    say("\nlevels (careful-faults matrix --levels LEVEL)\n");
+    for level in Level::ALL {
+        say(&format!("  {level}   {}; checks {}\n", level.description(), level.checks()));
+    }
+    Ok(true)
+}
+
+/// Results, to standard output; a reader that left is no error.
+fn say(text: &str) {
+    std::io::stdout().lock().write_all(text.as_bytes()).ok();
+}
+
+/// Everything else, to standard error.
+fn tell(text: &str) {
+    std::io::stderr().lock().write_all(text.as_bytes()).ok();
+}
