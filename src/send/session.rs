@@ -188,11 +188,12 @@ pub(super) async fn drive(
     let ended = ended(&connection, error).await;
     connection.close(CloseReason::GoingAway);
     // Jobs that still run notice the end of the connection by themselves and put their work back.
-    while jobs_run {
+    let mut over = !jobs_run;
+    while !over {
         tokio::select! {
             done = &mut work => {
                 tracing::debug!("the jobs ended: {done:?}");
-                break;
+                over = true;
             }
             // One may wait for pieces that got lost.
             _ = looks.tick() => session.look(),
