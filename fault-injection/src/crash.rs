@@ -306,10 +306,10 @@ fn named(look: &Look<'_>, images: &Images<'_>, number: u64) -> (String, String) 
     (format!("{}: {}", look.origin, images.name(number)), images.describe(number))
 }
 
-/// So many images: with nothing kept, with everything kept, and some spread over all.
+/// So many images: with nothing kept, with everything kept, and some spread over all, from those drawn at random on.
 fn chosen(images: &Images<'_>, wanted: u64, seed: u64) -> BTreeSet<u64> {
-    let ends = [images.nothing_kept(), images.all_kept()];
-    let rest = wanted.saturating_sub(2);
-    let spread = (0..rest).map(|part| (images.count() * part + seed % images.count()) / rest);
+    let (ends, count) = ([images.nothing_kept(), images.all_kept()], images.count());
+    let rest = wanted.saturating_sub(ends.len() as u64);
+    let spread = (0..rest).map(|part| count - 1 - (count * part + seed % count) / rest);
     ends.into_iter().take(wanted as usize).chain(spread).collect()
 }

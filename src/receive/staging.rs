@@ -18,6 +18,9 @@ use crate::protocol::limits::LOCK_WAIT;
 use crate::protocol::receipt::Stored;
 use crate::seams::disk::{DiskFile, Kind, Metadata, Reading, Timestamp, Writing};
 
+/// Mode of a staging file until it gets that of its target.
+const WRITABLE_MODE: u32 = 0o600;
+
 /// A final name and what was there when it was offered.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -76,12 +79,18 @@ impl Staging {
     pub(super) fn open(target: Target, writing: Writing) -> Result<Self, Failure> {
         let name = target.name.staging();
         let patience = Instant::now() + LOCK_WAIT;
+        let mut was_opened_up = false;
         loop {
             let directory = &target.place.directory;
             let file = match directory.create_file(&name, writing) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     match directory.open_for_writing(&name, writing) {
                         Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !was_opened_up => {
+                            open_up(&target, &name, patience)?;
+                            was_opened_up = true;
+                            continue;
+                        }
                         Err(error) if is_not_ours(&error) => return Err(Failure::StagingUnusable),
                         opened => opened,
                     }
@@ -210,7 +219,8 @@ impl ReadBack {
 /// ours, stays.
 pub(super) fn remove_leftover(target: &Target) {
     let (directory, name) = (&target.place.directory, target.name.staging());
-    if let Ok(file) = directory.open_for_writing(&name, Writing::Cached)
+    // For reading: it may have the mode of its target already, and forbid its owner to write.
+    if let Ok(file) = directory.open_file(&name, Reading::Cached)
         && let Ok(true) = file.try_lock()
         && let Ok(true) = is_still_there(target, &name, file.as_ref())
         && let Err(error) = directory.remove_file(&name)
@@ -242,6 +252,19 @@ fn lock_before(file: &dyn DiskFile, patience: Instant) -> Result<bool, Failure> 
             Err(error) => return Err(failure_of("lock a staging file", &error)),
         }
     }
+}
+
+/// A run that ended between its last flush and the rename left the staging file with the mode of its target, which may
+/// forbid even the owner to write. Changed under the lock only: whoever holds that may be about to commit the file.
+fn open_up(target: &Target, name: &OsString, patience: Instant) -> Result<(), Failure> {
+    let file = match target.place.directory.open_file(name, Reading::Cached) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(|_| Failure::StagingUnusable)?,
+    };
+    if lock_before(file.as_ref(), patience)? && is_still_there(target, name, file.as_ref())? {
+        file.set_mode(WRITABLE_MODE).map_err(|error| failure_of("open a staging file", &error))?;
+    }
+    Ok(())
 }
 
 /// The file that was locked must still have the name: whoever held it before may have renamed it.

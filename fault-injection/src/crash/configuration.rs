@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use careful::protocol::entry::Name;
+
 use crate::crash_disk::{Lie, MemoryDisk};
 use crate::rig::content;
 
@@ -32,6 +34,8 @@ pub struct Configuration {
     pub(super) files: Vec<File>,
     /// Directories below the source, each after the one it lies in, with their modes.
     directories: Vec<(&'static str, u32)>,
+    /// What an earlier run staged for some of the files.
+    leftovers: Vec<(PathBuf, Version)>,
     /// Made by the receiver if it is not `/target`.
     pub(super) destination: PathBuf,
     lie: Lie,
@@ -40,28 +44,28 @@ pub struct Configuration {
 impl Configuration {
     /// Every one there is.
     #[must_use]
-    pub fn all() -> [Self; 4] {
-        [Self::large(), Self::small(), Self::nested(), Self::group()]
+    pub fn all() -> [Self; 5] {
+        [Self::large(), Self::small(), Self::nested(), Self::group(), Self::leftover()]
     }
 
-    /// F8: one large file of three chunks and a bit, replacing an old one of another length.
+    /// F8: one large file of three chunks and a bit, replacing an old one of another length; not even its owner may write to it.
     #[must_use]
     pub fn large() -> Self {
         let file = File {
             path: "large".into(),
-            new: Version { bytes: content(1, 3 * MIB + 4097), mode: 0o640 },
+            new: Version { bytes: content(1, 3 * MIB + 4097), mode: 0o440 },
             old: Some(Version { bytes: content(2, 2 * MIB + 1), mode: 0o604 }),
         };
         Self::of("F8", vec![file])
     }
 
-    /// S: one small file under a new name, and one that replaces another.
+    /// S: one small file under a new name, and one that replaces another; not even its owner may write to it.
     #[must_use]
     pub fn small() -> Self {
         let added = File { path: "added".into(), new: Version { bytes: content(3, 10_000), mode: 0o644 }, old: None };
         let replaced = File {
             path: "replaced".into(),
-            new: Version { bytes: content(4, 4096), mode: 0o640 },
+            new: Version { bytes: content(4, 4096), mode: 0o444 },
             old: Some(Version { bytes: content(5, 4096), mode: 0o600 }),
         };
         Self::of("S", vec![added, replaced])
@@ -98,8 +102,23 @@ impl Configuration {
         }
     }
 
+    /// L: a small file that is there already, beside what an earlier run staged for it; nobody may write to either.
+    #[must_use]
+    pub fn leftover() -> Self {
+        let version = |seed| Version { bytes: content(seed, 5000), mode: 0o444 };
+        let file = File { path: "present".into(), new: version(8), old: Some(version(8)) };
+        Self { leftovers: vec![("present".into(), version(9))], ..Self::of("L", vec![file]) }
+    }
+
     fn of(name: &'static str, files: Vec<File>) -> Self {
-        Self { name, files, directories: Vec::new(), destination: "/target".into(), lie: Lie::None }
+        Self {
+            name,
+            files,
+            directories: Vec::new(),
+            leftovers: Vec::new(),
+            destination: "/target".into(),
+            lie: Lie::None,
+        }
     }
 
     /// The same, with a receiver's disk on which these syncs do nothing.
@@ -108,7 +127,7 @@ impl Configuration {
         Self { lie, ..self }
     }
 
-    /// As in the reference: F8, S, N, D20.
+    /// As in the reference where it is named there: F8, S, N, D20, L.
     #[must_use]
     pub fn name(&self) -> &str {
         self.name
@@ -133,6 +152,10 @@ impl Configuration {
         disk.put_directory(Path::new("/target"), 0o755);
         for (path, old) in self.files.iter().filter_map(|file| Some((&file.path, file.old.as_ref()?))) {
             disk.put_file(&self.destination.join(path), &old.bytes, old.mode);
+        }
+        for (path, staged) in &self.leftovers {
+            let name = Name::new(path.as_os_str().as_encoded_bytes()).expect("a name");
+            disk.put_file(&self.destination.join(name.staging()), &staged.bytes, staged.mode);
         }
         disk.lie_about(self.lie);
         disk
