@@ -301,7 +301,11 @@ async fn sizes_counts_and_indices_out_of_bounds_are_refused() {
         (1, 1 << 20),
         (million, 1 << 20),
         (3 * million, 0),
+        (3 * million, 1),
         (3 * million, 1 << 10),
+        (3 * million, 32 << 10),
+        (3 * million, (64 << 10) - 1),
+        (million, 64 << 10),
         (3 * million, 3 << 20),
         (64 * million, 8 << 20),
     ] {

@@ -28,7 +28,12 @@ enum Victim {
 /// Runs a transfer of `file` to `d/file` and kills once the receiver has written this many bytes; whether that happened
 /// before the transfer was complete.
 fn kill_after(place: &Place, victim: Victim, written: u64) -> bool {
-    let mut running = start(&mut place.sender(&["--json", "file", "d"]));
+    kill_with(place, &["--json", "file", "d"], victim, written)
+}
+
+/// The same with other arguments.
+fn kill_with(place: &Place, arguments: &[&str], victim: Victim, written: u64) -> bool {
+    let mut running = start(&mut place.sender(arguments));
     let Some(receiver) = running.receiver() else { return running.finish().code != 0 };
     wait_for("bytes to be written", || {
         running.has_ended() || bytes_written(receiver).is_none_or(|bytes| bytes >= written)
@@ -318,5 +323,46 @@ fn of_two_transfers_to_one_target_at_once_at_least_one_succeeds_and_no_file_is_m
         run(&mut place.sender(&["one/file", "d"])).exits(0);
         assert!(place.read("d/file") == sources[0]);
         assert_eq!(support::tree(&place.path("d")).len(), 1);
+    }
+}
+
+#[test]
+fn what_was_staged_in_chunks_of_one_size_is_kept_in_chunks_of_another() {
+    for (before, after) in [("1MiB", "64KiB"), ("64KiB", "4MiB"), ("4MiB", "256KiB")] {
+        let place = Place::new();
+        let root = root_of(&place.random("file", LENGTH, 11));
+        place.directory("d");
+        let arguments = ["--json", "--chunk-size", before, "file", "d"];
+        // Now and then a transfer is over before it is killed.
+        let interrupted = (0..5).any(|_| {
+            place.path("d/file").exists().then(|| std::fs::remove_file(place.path("d/file")).expect("removed"));
+            kill_with(&place, &arguments, Victim::Sender, LENGTH as u64 / 2)
+        });
+        assert!(interrupted, "no transfer was interrupted before its end");
+        let ran = place.send(&["--chunk-size", after, "file", "d"]).exits(0);
+        assert_eq!(ran.events_of("receipt")[0]["root"], root);
+        assert_eq!(root_of(&place.read("d/file")), root);
+        let sent = ran.count("sent_bytes");
+        assert!(sent < LENGTH as u64 * 3 / 4, "{before} then {after}: {sent} bytes sent again");
+        assert_eq!(ran.count("repaired_chunks"), 0);
+        assert_eq!(place.staging_files("d").len(), 0);
+    }
+}
+
+#[test]
+fn any_chunk_size_gives_the_same_copy_and_the_same_root() {
+    let place = Place::new();
+    for (number, length) in [CHUNK + 1, 4 * CHUNK, 4 * CHUNK + 1, 9 * CHUNK - 1].into_iter().enumerate() {
+        place.random(format!("s/{number}"), length, number as u64);
+    }
+    for size in ["64KiB", "128KiB", "1MiB", "2MiB", "4MiB"] {
+        let ran = place.send(&["--chunk-size", size, "s/", size]).exits(0);
+        assert_eq!((ran.count("files"), ran.count("repaired_chunks")), (4, 0));
+        for receipt in ran.events_of("receipt") {
+            let name = receipt["path"].as_str().expect("a path");
+            let bytes = place.read(format!("s/{name}"));
+            assert_eq!(receipt["root"], root_of(&bytes));
+            assert!(place.read(format!("{size}/{name}")) == bytes, "{size} {name}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, ValueEnum};
 
@@ -13,6 +14,7 @@ pub use super::listen::ListenPlan;
 pub use super::requirement::{Requirement, RequirementError};
 
 use super::exit_code::{ExitCode, help_table};
+use crate::protocol::limits::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN};
 use crate::protocol::receipt::{Origin, Stored};
 
 const SEND_EXAMPLES: &str = "\
@@ -77,6 +79,13 @@ pub struct SendArguments {
     #[arg(long)]
     pub no_replace: bool,
 
+    /// Size of the chunks that large files travel in
+    ///
+    /// A power of two from 64KiB to 4MiB. Each chunk is checked, and sent again, by itself. Files up to 1MiB travel whole;
+    /// a file of less than two chunks, or of more than 1048576, gets smaller or larger ones.
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = chunk_size)]
+    pub chunk_size: u32,
+
     /// How long a lost connection is tried again
     ///
     /// Counted anew each time that one is lost which brought the transfer on.
@@ -98,6 +107,15 @@ pub struct SendArguments {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
     pub output: OutputArguments,
+}
+
+/// Bytes of a chunk; the error explains for a person.
+fn chunk_size(text: &str) -> Result<u32, String> {
+    let size: ByteSize = text.parse().map_err(|_| "not a size, as in 256KiB".to_owned())?;
+    u32::try_from(size.as_u64())
+        .ok()
+        .filter(|bytes| bytes.is_power_of_two() && (CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(bytes))
+        .ok_or_else(|| "a chunk is a power of two from 64KiB to 4MiB".to_owned())
 }
 
 impl SendArguments {
@@ -291,6 +309,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::protocol::limits::CHUNK_BYTES_DEFAULT;
 
     fn send(arguments: &[&str]) -> Result<SendArguments, clap::Error> {
         parse_from(["careful-send"].iter().chain(arguments).map(OsString::from))
@@ -335,6 +354,18 @@ mod tests {
         assert!(arguments.quick && arguments.no_replace && arguments.output.json && arguments.output.log_json);
         assert_eq!((arguments.retry_for, arguments.output.verbose), (Duration::from_secs(90), 2));
         assert_eq!(arguments.receipts, Some(PathBuf::from("r")));
+    }
+
+    #[test]
+    fn a_chunk_size_is_a_power_of_two_within_its_bounds() {
+        let size_of = |text: &str| send(&["--chunk-size", text, "a", "b"]).map(|arguments| arguments.chunk_size);
+        assert_eq!(send(&["a", "b"]).expect("arguments").chunk_size, CHUNK_BYTES_DEFAULT);
+        for (text, bytes) in [("64KiB", 64 << 10), ("65536", 64 << 10), ("512KiB", 512 << 10), ("4MiB", 4 << 20)] {
+            assert_eq!(size_of(text).expect("a size"), bytes);
+        }
+        for text in ["0", "1", "65535", "32KiB", "96KiB", "64KB", "8MiB", "4294967296", "4GiB", "-1", "", "much"] {
+            assert_eq!(size_of(text).expect_err(text).exit_code(), i32::from(ExitCode::Usage.number()));
+        }
     }
 
     #[test]

@@ -117,6 +117,7 @@ fn prepare(arguments: &SendArguments, environment: &Environment, report: &Report
         stored: arguments.stored.into(),
         no_replace: arguments.no_replace,
         quick: arguments.quick,
+        chunk_bytes: arguments.chunk_size,
         retry_for: arguments.retry_for,
     };
     let cannot_start = |error: &dyn std::error::Error| Stop(with_causes(error), None, ExitCode::Other);

@@ -24,10 +24,14 @@ pub mod limits {
     pub const PATH_BYTES_MAX: usize = 4096;
     /// Deepest nesting of directories below the receiving directory.
     pub const DEPTH_MAX: usize = 128;
-    /// Chunk size of files up to [`CHUNKS_MAX`] such chunks, and the most that a small file may hold, in bytes.
+    /// Smallest chunk size, in bytes.
+    pub const CHUNK_BYTES_MIN: u32 = 64 << 10;
+    /// Chunk size of files up to [`CHUNKS_MAX`] such chunks, unless another is asked for, in bytes.
     pub const CHUNK_BYTES_DEFAULT: u32 = 1 << 20;
     /// Largest chunk size, in bytes.
     pub const CHUNK_BYTES_MAX: u32 = 4 << 20;
+    /// The most that a small file may hold, in bytes: what is longer travels by itself, in two chunks or more.
+    pub const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
     /// Most chunks a file may have: bounds the memory of its hashes (the largest file has 4 TiB).
     pub const CHUNKS_MAX: u64 = 1 << 20;
     /// Most files in a group.
@@ -44,12 +48,17 @@ pub mod limits {
     pub const FILES_AT_ONCE: usize = 3;
     /// Jobs a receiver accepts at once: groups, files and the last pages of directories.
     pub const JOBS_AT_ONCE_MAX: u32 = 16;
-    /// Chunk streams a receiver accepts at once.
+    /// Chunk streams a receiver accepts at once, unless chunks are smaller than [`CHUNK_BYTES_DEFAULT`].
     pub const CHUNK_STREAMS_MAX: u32 = 16;
+    /// The same for the smallest chunks: as many bytes.
+    pub const SMALL_CHUNK_STREAMS_MAX: u32 = CHUNK_STREAMS_MAX * (CHUNK_BYTES_DEFAULT / CHUNK_BYTES_MIN);
     /// Memory for chunks under way on each side, in bytes.
     pub const POOL_BYTES: usize = 24 << 20;
-    /// Chunks of one file that the sender reads ahead of its decisions about them.
-    pub const READ_AHEAD_CHUNKS: usize = 8;
+    /// Bytes of one file that the sender reads ahead of its decisions about them, in whole chunks.
+    pub const READ_AHEAD_BYTES: usize = 8 << 20;
+    // Chunks are decided upon in order: what is read ahead must never keep memory from the chunk that comes first.
+    const _: () =
+        assert!(FILES_AT_ONCE * READ_AHEAD_BYTES <= POOL_BYTES && READ_AHEAD_BYTES >= 2 * CHUNK_BYTES_MAX as usize);
     /// Parcels in the queue between two stages.
     pub const QUEUE_PARCELS: usize = 4;
     /// How often each side looks whether a piece got lost between its own stages.

@@ -9,7 +9,9 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::failure::Failure;
-use super::limits::{HASHES_PER_MESSAGE_MAX, READ_AHEAD_CHUNKS, RESENDS_MAX, REWRITES_MAX, ROUNDS_MAX};
+use super::limits::{
+    CHUNK_BYTES_MIN, HASHES_PER_MESSAGE_MAX, READ_AHEAD_BYTES, RESENDS_MAX, REWRITES_MAX, ROUNDS_MAX,
+};
 use super::message::{FileAnswer, Run};
 use crate::chunk::{ChunkIndex, Geometry};
 use crate::hash::{PieceHash, Root};
@@ -127,6 +129,8 @@ pub struct FileSending {
     next_decision: u64,
     held_back: u64,
     next_read: u64,
+    /// Chunks that may be read ahead of the decisions about them.
+    read_ahead: usize,
     reading: usize,
     origin_due: VecDeque<u64>,
     reading_origin: usize,
@@ -169,6 +173,7 @@ impl FileSending {
             next_decision: 0,
             held_back: 0,
             next_read: 0,
+            read_ahead: READ_AHEAD_BYTES / geometry.chunk_size().bytes().max(CHUNK_BYTES_MIN) as usize,
             reading: 0,
             origin_due: VecDeque::new(),
             reading_origin: 0,
@@ -220,13 +225,13 @@ impl FileSending {
         if self.round_is_over() {
             return Some(self.start_round());
         }
-        if self.reading_origin < READ_AHEAD_CHUNKS / 2
+        if self.reading_origin < self.read_ahead / 2
             && let Some(index) = self.origin_due.pop_front()
         {
             self.reading_origin += 1;
             return Some(Action::ReadOrigin(index));
         }
-        if self.next_read < self.geometry.count() && self.reading + self.undecided.len() < READ_AHEAD_CHUNKS {
+        if self.next_read < self.geometry.count() && self.reading + self.undecided.len() < self.read_ahead {
             let index = self.next_read;
             self.next_read += 1;
             self.reading += 1;

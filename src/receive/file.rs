@@ -20,7 +20,9 @@ use crate::chunk::{ChunkIndex, ChunkSize, Geometry};
 use crate::hash::{PieceHash, Position, Root};
 use crate::protocol::entry::{DirectoryTable, FileEntry};
 use crate::protocol::failure::Failure;
-use crate::protocol::limits::{CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNKS_MAX, HASHES_PER_MESSAGE_MAX};
+use crate::protocol::limits::{
+    CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNKS_MAX, HASHES_PER_MESSAGE_MAX, SMALL_FILE_BYTES_MAX,
+};
 use crate::protocol::message::{FileAnswer, FromReceiver, FromSender, IndexedHash, Run};
 use crate::protocol::receipt::{Origin, Stored};
 use crate::protocol::receiving::{Action, FileReceiving};
@@ -51,6 +53,7 @@ pub(super) async fn serve(
     incoming: &mut Incoming,
 ) -> Result<(), JobError> {
     let geometry = geometry_of(&offer)?;
+    session.expect_chunks_of(geometry.chunk_size());
     let prepare = {
         let session = Arc::clone(&session);
         let (directories, entry) = (offer.directories.clone(), offer.file.clone());
@@ -108,11 +111,13 @@ async fn next_have(basis: &mut Option<Basis>) -> Result<crate::protocol::message
 /// Lengths and chunk sizes from the other side, checked before anything depends on them.
 fn geometry_of(offer: &Offer) -> Result<Geometry, Failure> {
     let chunk = ChunkSize::new(offer.chunk_bytes)
-        .filter(|chunk| (CHUNK_BYTES_DEFAULT..=CHUNK_BYTES_MAX).contains(&chunk.bytes()))
+        .filter(|chunk| (CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&chunk.bytes()))
         .ok_or(Failure::Protocol)?;
     let geometry = Geometry::new(offer.file.length_bytes, chunk);
     match geometry.count() {
+        // A small file belongs into a group.
         0 | 1 => Err(Failure::Protocol),
+        _ if geometry.length_bytes() <= SMALL_FILE_BYTES_MAX => Err(Failure::Protocol),
         count if count > CHUNKS_MAX => Err(Failure::TooLarge),
         _ => Ok(geometry),
     }

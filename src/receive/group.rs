@@ -16,7 +16,7 @@ use super::staging::{Flushed, ReadBack, Staging, Target, remove_leftover};
 use crate::hash::{PieceHash, Position, Root};
 use crate::protocol::entry::{DirectoryTable, FileEntry};
 use crate::protocol::failure::Failure;
-use crate::protocol::limits::{CHUNK_BYTES_DEFAULT, GROUP_BYTES_MAX, GROUP_FILES_MAX};
+use crate::protocol::limits::{GROUP_BYTES_MAX, GROUP_FILES_MAX, SMALL_FILE_BYTES_MAX};
 use crate::protocol::message::{
     FromReceiver, FromSender, GroupFile, GroupFileAnswer, Hash32, IndexedFailure, IndexedHash, IndexedOrigin,
     IndexedProof,
@@ -81,10 +81,10 @@ pub(super) async fn serve(
 
 fn check_limits(files: &[GroupFile]) -> Result<(), Failure> {
     let lengths = files.iter().map(|file| file.entry.length_bytes);
-    let is_small = |length: u64| length <= u64::from(CHUNK_BYTES_DEFAULT);
+    let is_small = |length: u64| length <= SMALL_FILE_BYTES_MAX;
     let fits = files.len() <= GROUP_FILES_MAX
         && lengths.clone().all(is_small)
-        && lengths.sum::<u64>() <= GROUP_BYTES_MAX + u64::from(CHUNK_BYTES_DEFAULT);
+        && lengths.sum::<u64>() <= GROUP_BYTES_MAX + SMALL_FILE_BYTES_MAX;
     if fits { Ok(()) } else { Err(Failure::Protocol) }
 }
 

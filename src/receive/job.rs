@@ -8,15 +8,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::directories::{Directories, Held};
 use super::receipt::Signer;
 use super::stage::Arrivals;
+use crate::chunk::ChunkSize;
 use crate::jobs::Jobs;
 use crate::protocol::entry::{DirectoryTable, FileEntry};
 use crate::protocol::failure::Failure;
-use crate::protocol::limits::PATH_BYTES_MAX;
+use crate::protocol::limits::{
+    CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MIN, CHUNK_STREAMS_MAX, JOBS_AT_ONCE_MAX, PATH_BYTES_MAX, SMALL_CHUNK_STREAMS_MAX,
+};
 use crate::protocol::message::Begin;
 use crate::protocol::receipt::Stored;
 use crate::seams::buffer::{Parcel, Pool};
 use crate::seams::disk::Reading;
 use crate::wire::WireError;
+use crate::wire::connection::Connection;
 use crate::wire::watch::Heard;
 use crate::workers::{Stage, Workers};
 
@@ -47,6 +51,7 @@ impl From<WireError> for JobError {
 /// What all jobs of one connection share.
 #[derive(Debug)]
 pub(super) struct Session {
+    pub(super) connection: Connection,
     pub(super) begin: Begin,
     pub(super) directories: Directories,
     pub(super) jobs: Jobs<dyn Arrivals>,
@@ -67,6 +72,14 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// Small chunks may come on more streams at once, so that no fewer bytes are under way.
+    pub(super) fn expect_chunks_of(&self, size: ChunkSize) {
+        if size.bytes() < CHUNK_BYTES_DEFAULT {
+            let streams = (SMALL_CHUNK_STREAMS_MAX / (size.bytes() / CHUNK_BYTES_MIN)).max(CHUNK_STREAMS_MAX);
+            self.connection.allow_streams(JOBS_AT_ONCE_MAX + 1, streams);
+        }
+    }
+
     /// Whether this sender may replace targets.
     pub(super) fn may_replace(&self) -> bool {
         self.replace && !self.begin.no_replace

@@ -182,6 +182,7 @@ fn session(
             directory: told,
             sender: connection.peer_key(),
         },
+        connection: connection.clone(),
         begin,
         directories: Directories::new(destination),
         jobs,

@@ -19,13 +19,13 @@ use crate::chunk::{ChunkIndex, ChunkSize, Geometry};
 use crate::hash::{Position, Root};
 use crate::protocol::entry::FileEntry;
 use crate::protocol::failure::Failure;
-use crate::protocol::limits::{CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNKS_MAX};
+use crate::protocol::limits::{CHUNK_BYTES_MAX, CHUNKS_MAX, SMALL_FILE_BYTES_MAX};
 use crate::protocol::message::{ChunkHeader, FileAnswer, FromReceiver, FromSender, Have, Run};
 use crate::protocol::receipt::Origin;
 use crate::protocol::sending::{Action, FileSending, Repairs};
 use crate::reading::{hash_range, read_range};
 use crate::seams::buffer::{Parcel, Piece};
-use crate::seams::disk::{DiskFile, Metadata};
+use crate::seams::disk::DiskFile;
 use crate::transit::Transit;
 use crate::wire::WireError;
 use crate::wire::stream::{Incoming, Outgoing};
@@ -49,7 +49,7 @@ pub(super) async fn send(session: &Arc<Session>, work: &FileWork) -> Result<(), 
 async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError> {
     let source = work.file.clone();
     let open = workers::run(move || OpenSource::open(&source)).await?;
-    let geometry = geometry_of(&open.before)?;
+    let geometry = geometry_of(open.before.length_bytes, session.plan.chunk_bytes)?;
     let entry = FileEntry {
         directory: work.file.place,
         name: session.target_name(&work.file.name),
@@ -114,19 +114,22 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
     }
 }
 
-/// The smallest chunks that keep their number in bounds.
-fn geometry_of(before: &Metadata) -> Result<Geometry, Failure> {
-    let mut chunk_bytes = CHUNK_BYTES_DEFAULT;
-    loop {
-        let geometry = Geometry::new(before.length_bytes, ChunkSize::new(chunk_bytes).ok_or(Failure::Protocol)?);
-        match geometry.count() {
-            // It was longer than one chunk when it was listed.
-            0 | 1 => return Err(Failure::SourceChanged),
-            count if count <= CHUNKS_MAX => return Ok(geometry),
-            _ if chunk_bytes >= CHUNK_BYTES_MAX => return Err(Failure::TooLarge),
-            _ => chunk_bytes *= 2,
-        }
+/// Chunks of the wanted size, or of the nearest one that gives two of them at least and keeps their number in bounds.
+fn geometry_of(length_bytes: u64, mut chunk_bytes: u32) -> Result<Geometry, Failure> {
+    if length_bytes <= SMALL_FILE_BYTES_MAX {
+        // It was longer when it was listed.
+        return Err(Failure::SourceChanged);
     }
+    while u64::from(chunk_bytes) >= length_bytes {
+        chunk_bytes /= 2;
+    }
+    while length_bytes.div_ceil(u64::from(chunk_bytes)) > CHUNKS_MAX {
+        if chunk_bytes >= CHUNK_BYTES_MAX {
+            return Err(Failure::TooLarge);
+        }
+        chunk_bytes *= 2;
+    }
+    Ok(Geometry::new(length_bytes, ChunkSize::new(chunk_bytes).ok_or(Failure::Protocol)?))
 }
 
 /// State of the file between its stages.
@@ -466,5 +469,42 @@ fn extend(collected: &mut Option<Run>, run: Run) -> Option<Run> {
             None
         }
         _ => collected.replace(run),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::limits::{CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MIN};
+
+    fn chunks(length_bytes: u64, chunk_bytes: u32) -> Result<(u32, u64), Failure> {
+        geometry_of(length_bytes, chunk_bytes).map(|geometry| (geometry.chunk_size().bytes(), geometry.count()))
+    }
+
+    #[test]
+    fn a_file_is_cut_into_chunks_of_the_wanted_size() {
+        assert_eq!(chunks(SMALL_FILE_BYTES_MAX + 1, CHUNK_BYTES_DEFAULT), Ok((1 << 20, 2)));
+        assert_eq!(chunks(SMALL_FILE_BYTES_MAX + 1, CHUNK_BYTES_MIN), Ok((64 << 10, 17)));
+        assert_eq!(chunks(8 << 20, CHUNK_BYTES_MAX), Ok((4 << 20, 2)));
+    }
+
+    #[test]
+    fn a_file_of_less_than_two_chunks_gets_smaller_ones() {
+        assert_eq!(chunks(SMALL_FILE_BYTES_MAX + 1, CHUNK_BYTES_MAX), Ok((1 << 20, 2)));
+        assert_eq!(chunks(4 << 20, CHUNK_BYTES_MAX), Ok((2 << 20, 2)));
+        assert_eq!(chunks((4 << 20) + 1, CHUNK_BYTES_MAX), Ok((4 << 20, 2)));
+    }
+
+    #[test]
+    fn a_file_of_too_many_chunks_gets_larger_ones_up_to_the_largest() {
+        let most = CHUNKS_MAX * u64::from(CHUNK_BYTES_MIN);
+        assert_eq!(chunks(most, CHUNK_BYTES_MIN), Ok((64 << 10, CHUNKS_MAX)));
+        assert_eq!(chunks(most + 1, CHUNK_BYTES_MIN), Ok((128 << 10, CHUNKS_MAX / 2 + 1)));
+        assert_eq!(chunks(CHUNKS_MAX * u64::from(CHUNK_BYTES_MAX) + 1, CHUNK_BYTES_MIN), Err(Failure::TooLarge));
+    }
+
+    #[test]
+    fn a_file_that_became_small_changed() {
+        assert_eq!(chunks(SMALL_FILE_BYTES_MAX, CHUNK_BYTES_MIN), Err(Failure::SourceChanged));
     }
 }

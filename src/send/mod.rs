@@ -41,6 +41,9 @@ pub struct Plan {
     pub no_replace: bool,
     /// Trust a target of the same length and time.
     pub quick: bool,
+    /// Bytes of the chunks that large files are cut into: a power of two from `CHUNK_BYTES_MIN` to `CHUNK_BYTES_MAX`. A file
+    /// of too few or too many such chunks gets smaller or larger ones.
+    pub chunk_bytes: u32,
     /// How long to try to connect again after the connection was lost.
     pub retry_for: Duration,
 }

@@ -9,7 +9,7 @@ use super::source::{OpenSource, Uploads, open_past_cache, origin_word};
 use super::walk::SourceFile;
 use crate::hash::{Position, Root};
 use crate::protocol::failure::Failure;
-use crate::protocol::limits::{CHUNK_BYTES_DEFAULT, GROUP_BYTES_MAX};
+use crate::protocol::limits::{GROUP_BYTES_MAX, SMALL_FILE_BYTES_MAX};
 use crate::protocol::receipt::Origin;
 use crate::reading::{hash_range, read_range};
 use crate::seams::buffer::{Parcel, Piece, PieceBuffer};
@@ -28,7 +28,7 @@ pub(super) fn read_files(
 ) -> (Vec<Piece>, Vec<Outcome>) {
     let mut pieces = Vec::with_capacity(wanted.len());
     let mut outcomes = Vec::with_capacity(wanted.len());
-    let mut room = GROUP_BYTES_MAX + u64::from(CHUNK_BYTES_DEFAULT);
+    let mut room = GROUP_BYTES_MAX + SMALL_FILE_BYTES_MAX;
     for (position, source, before) in wanted {
         let read = read_file(source, before.as_ref(), past_cache, room).map(|(bytes, before)| {
             room -= bytes.len() as u64;
@@ -54,7 +54,7 @@ fn read_file(
         }
     };
     // It was small when it was listed, and what was offered cannot change any more.
-    let fits = now.length_bytes <= u64::from(CHUNK_BYTES_DEFAULT).min(room);
+    let fits = now.length_bytes <= SMALL_FILE_BYTES_MAX.min(room);
     if !fits || before.is_some_and(|before| !before.unchanged(&now)) {
         return Err(Failure::SourceChanged.into());
     }

@@ -16,8 +16,8 @@ use crate::progress::Counters;
 use crate::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, Name, NameError};
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::{
-    CHUNK_BYTES_DEFAULT, DEPTH_MAX, DIRECTORIES_MAX, GROUP_BYTES_MAX, GROUP_FILES_MAX, GROUP_NAMES_BYTES_MAX,
-    PATH_BYTES_MAX,
+    DEPTH_MAX, DIRECTORIES_MAX, GROUP_BYTES_MAX, GROUP_FILES_MAX, GROUP_NAMES_BYTES_MAX, PATH_BYTES_MAX,
+    SMALL_FILE_BYTES_MAX,
 };
 use crate::seams::disk::{Directory, Disk, Kind, Metadata};
 
@@ -275,7 +275,7 @@ impl Walk {
         self.counters.files_found(1);
         self.counters.bytes_found(listed.length_bytes);
         let mut file = SourceFile { directory: Arc::clone(directory), name, place: None, listed };
-        if listed.length_bytes <= u64::from(CHUNK_BYTES_DEFAULT) {
+        if listed.length_bytes <= SMALL_FILE_BYTES_MAX {
             self.builder.add(file);
             if self.builder.is_full() {
                 self.flush();

@@ -200,6 +200,7 @@ impl Rig {
             no_replace: false,
             quick: false,
             retry_for: Duration::from_secs(20),
+            chunk_bytes: CHUNK_BYTES_DEFAULT,
         };
         let key = Arc::new(KeyPair::generate().expect("a key can be made"));
         let observer: Arc<dyn Observer> = Arc::clone(told) as Arc<dyn Observer>;

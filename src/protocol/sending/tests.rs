@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::chunk::ChunkSize;
+use crate::protocol::limits::{CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN};
 
 fn geometry(chunks: u64) -> Geometry {
     Geometry::new(chunks * 1024, ChunkSize::new(1024).expect("a power of two"))
@@ -117,14 +118,18 @@ fn with_one_read_asked_for_there_is_no_second() {
 
 #[test]
 fn reading_ahead_of_what_the_receiver_has_is_bounded() {
-    let mut sending = with_basis(40, false);
     let reads = |actions: Vec<Action>| actions.iter().filter(|action| matches!(action, Action::Read { .. })).count();
-    assert_eq!(reads(actions(&mut sending)), READ_AHEAD_CHUNKS);
-    for index in 0..READ_AHEAD_CHUNKS as u64 {
-        assert_eq!(reads(read(&mut sending, index, right(index))), 0);
+    for (chunk_bytes, ahead) in [(CHUNK_BYTES_MIN, 128), (CHUNK_BYTES_DEFAULT, 8), (CHUNK_BYTES_MAX, 2)] {
+        let geometry = Geometry::new(1 << 30, ChunkSize::new(chunk_bytes).expect("a power of two"));
+        let mut sending = FileSending::new(geometry, true, FileAnswer::Basis { target_may_equal: false });
+        assert_eq!(reads(actions(&mut sending)), ahead);
+        assert!(ahead * chunk_bytes as usize <= READ_AHEAD_BYTES);
+        for index in 0..ahead as u64 {
+            assert_eq!(reads(read(&mut sending, index, right(index))), 0);
+        }
+        sending.have(ChunkIndex(0), None, None);
+        assert_eq!(reads(actions(&mut sending)), 1);
     }
-    sending.have(ChunkIndex(0), None, None);
-    assert_eq!(reads(actions(&mut sending)), 1);
 }
 
 #[test]
