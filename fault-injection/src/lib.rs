@@ -6,7 +6,7 @@
 //! looks at all of that for every instant of a transfer. [`network`] is a network in memory; [`relay`] and [`gateway`] stand
 //! between the real programs, outside of both. [`ladder`] has programs that check less, run over the same doors; a [`trial`]
 //! is one run at one level, and [`matrix`] makes many and shows what they came to; [`statistics`] says what a count of runs
-//! proves. **Nothing of this is in the shipped programs, and their package never names this one.**
+//! proves; [`mutants`] are the program with one guard taken out, each of which must be found. **Nothing of this is in the shipped programs, and their package never names this one.**
 
 pub mod atlas;
 pub mod buffer;
@@ -18,6 +18,7 @@ pub mod disk;
 pub mod gateway;
 pub mod ladder;
 pub mod matrix;
+pub mod mutants;
 pub mod network;
 pub mod packet;
 pub mod passage;
