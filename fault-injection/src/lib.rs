@@ -6,7 +6,8 @@
 //! looks at all of that for every instant of a transfer. [`network`] is a network in memory; [`relay`] and [`gateway`] stand
 //! between the real programs, outside of both. [`ladder`] has programs that check less, run over the same doors; a [`trial`]
 //! is one run at one level, and [`matrix`] makes many and shows what they came to; [`statistics`] says what a count of runs
-//! proves; [`mutants`] are the program with one guard taken out, each of which must be found. **Nothing of this is in the shipped programs, and their package never names this one.**
+//! proves; [`mutants`] are the program with one guard taken out, each of which must be found. **Nothing of this is in the
+//! shipped programs, and their package never names this one.**
 
 pub mod atlas;
 pub mod buffer;

@@ -14,6 +14,7 @@ use careful::connect::ticket::Ticket;
 use careful::hash::PieceHash;
 use careful::progress::Counters;
 use careful::protocol::failure::Failure;
+use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
 use careful::protocol::message::ChunkHeader;
 use careful::protocol::receipt::{Receipt, Stored};
 use careful::receive::listen::{Waiting, one_transfer};
@@ -375,6 +376,7 @@ async fn a_whole_transfer_runs_over_the_network_by_the_real_clock() {
         no_replace: false,
         quick: false,
         retry_for: Duration::from_secs(20),
+        chunk_bytes: CHUNK_BYTES_DEFAULT,
     };
     let told = Arc::new(Told::default());
     let sender_key = Arc::new(KeyPair::generate().unwrap());

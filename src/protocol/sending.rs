@@ -9,9 +9,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::failure::Failure;
-use super::limits::{
-    CHUNK_BYTES_MIN, HASHES_PER_MESSAGE_MAX, READ_AHEAD_BYTES, RESENDS_MAX, REWRITES_MAX, ROUNDS_MAX,
-};
+use super::limits::{CHUNK_BYTES_MIN, HASHES_PER_MESSAGE_MAX, READ_AHEAD_BYTES, RESENDS_MAX, REWRITES_MAX, ROUNDS_MAX};
 use super::message::{FileAnswer, Run};
 use crate::chunk::{ChunkIndex, Geometry};
 use crate::hash::{PieceHash, Root};

@@ -12,6 +12,7 @@ use careful::connect::meeting::Meeting;
 use careful::connect::ticket::Ticket;
 use careful::progress::Counters;
 use careful::protocol::failure::Failure;
+use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
 use careful::protocol::receipt::{Receipt, ReceiptFile, Stored};
 use careful::receive::listen::{Waiting, one_transfer};
 use careful::receive::{Policy, Receiver, RootPolicy};
@@ -55,6 +56,7 @@ pub(super) async fn run(sender: &MemoryDisk, receiver: &MemoryDisk, destination:
         no_replace: false,
         quick: false,
         retry_for: Duration::from_secs(20),
+        chunk_bytes: CHUNK_BYTES_DEFAULT,
     };
     let key = Arc::new(KeyPair::generate().expect("a key can be made"));
     let watch = Arc::new(Watch { receiver: receiver.clone(), told: Mutex::default() });

@@ -23,6 +23,7 @@ use careful::hash::Root;
 use careful::progress::Counters;
 use careful::protocol::entry::Name;
 use careful::protocol::failure::Failure;
+use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
 use careful::protocol::receipt::{Receipt, Stored};
 use careful::receive::listen::{Waiting, one_transfer};
 use careful::receive::{Policy, Receiver, RootPolicy};
@@ -116,6 +117,7 @@ impl Trial {
             no_replace: false,
             quick: false,
             retry_for: Duration::from_secs(1),
+            chunk_bytes: CHUNK_BYTES_DEFAULT,
         };
         let environment = Environment { disk, ..Environment::real() };
         let key = Arc::new(KeyPair::generate().expect("a key can be made"));
