@@ -23,6 +23,7 @@ use careful::seams::Environment;
 use careful::send::{self, Observer};
 use careful::wire::endpoint::{Admitted, Listener};
 use careful::wire::identity::KeyPair;
+use careful_faults::atlas::Atlas;
 use careful_faults::buffer::FaultyBuffers;
 use careful_faults::disk::FaultyDisk;
 use careful_faults::plan::{Plan, Side};
@@ -42,10 +43,15 @@ impl Observer for Silent {
     fn notice(&self, _words: &str) {}
 }
 
+/// More than fits between the stages, in bytes.
+const LARGE: usize = (20 << 20) + 5;
+
 fn environment(side: Side, plan: &Arc<Plan>) -> Environment {
+    let (large, small) = (content(1, LARGE), content(2, 5000));
+    let atlas = Atlas::new([(&b"large"[..], large.as_slice()), (b"small", &small)], 1 << 20);
     let Environment { disk, buffers: _, packets } = Environment::real();
     let disk = Arc::new(FaultyDisk::new(disk, side, Arc::clone(plan)));
-    Environment { disk, buffers: Arc::new(FaultyBuffers::new(Arc::clone(plan))), packets }
+    Environment { disk, buffers: Arc::new(FaultyBuffers::new(Arc::clone(plan), Arc::new(atlas))), packets }
 }
 
 /// Runs both halves over the doors of this plan until both have returned.
@@ -115,22 +121,22 @@ async fn watched(running: impl Future<Output = ()>) -> bool {
 fn nothing_is_left_of_either_half_whatever_went_wrong() {
     for plan in [
         "",
-        "source-to-hash 0 *1 drop",
-        "hash-to-upload 1 *1 drop",
-        "wire-to-verify 1 #1 drop; verify-to-stage 2 #1 drop",
+        "source-to-hash large 0 *1 drop",
+        "hash-to-upload large 1 *1 drop",
+        "wire-to-verify large 1 #1 drop; verify-to-stage large 2 #1 drop",
         "source-read large 1 #1 eio",
         "source-read-past-cache large 1 *1 flip 17.3",
         "staging-write large 0 #1 eio; staging-write small 0 #1 eio",
         "file-sync large 0 #1 eio",
         "read-back large 1 #1 eio",
         "rename large 0 #1 eio",
-        "wire-to-verify 1 *1 flip 17.3",
+        "wire-to-verify large 1 *1 flip 17.3",
     ] {
         let place = tempfile::tempdir().expect("a directory can be made");
         for name in ["source", "target"] {
             std::fs::create_dir(place.path().join(name)).expect("a directory can be made");
         }
-        std::fs::write(place.path().join("source/large"), content(1, (20 << 20) + 5)).expect("a source can be written");
+        std::fs::write(place.path().join("source/large"), content(1, LARGE)).expect("a source can be written");
         std::fs::write(place.path().join("source/small"), content(2, 5000)).expect("a source can be written");
         let faults: Arc<Plan> = Arc::new(plan.parse().expect("a plan"));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

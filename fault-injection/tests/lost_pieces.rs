@@ -40,7 +40,7 @@ fn at_every_hop(test: impl Fn(&str) + Copy + Send + Sync) {
 #[test]
 fn a_chunk_lost_at_any_hop_is_missed_and_comes_again() {
     at_every_hop(|hop| {
-        let outcome = is_repaired_soon(&Rig::with_file(LARGE), &format!("{hop} 1 #1 drop"));
+        let outcome = is_repaired_soon(&Rig::with_file(LARGE), &format!("{hop} file 1 #1 drop"));
         let sent_again = u64::from(at_the_receiver(hop));
         assert_eq!(outcome.counters.repaired_chunks, sent_again);
         assert_eq!(outcome.counters.sent_bytes, LARGE as u64 + (sent_again << 20));
@@ -49,20 +49,20 @@ fn a_chunk_lost_at_any_hop_is_missed_and_comes_again() {
 
 #[test]
 fn the_last_chunk_lost_at_any_hop_is_missed_though_nothing_overtakes_it() {
-    at_every_hop(|hop| drop(is_repaired_soon(&Rig::with_file(LARGE), &format!("{hop} 3 #1 drop"))));
+    at_every_hop(|hop| drop(is_repaired_soon(&Rig::with_file(LARGE), &format!("{hop} file 3 #1 drop"))));
 }
 
 #[test]
 fn all_chunks_lost_at_any_hop_are_missed_together() {
     at_every_hop(|hop| {
-        let plan = [0, 1, 2, 3].map(|chunk| format!("{hop} {chunk} #1 drop")).join("; ");
+        let plan = [0, 1, 2, 3].map(|chunk| format!("{hop} file {chunk} #1 drop")).join("; ");
         is_repaired_soon(&Rig::with_file(LARGE), &plan);
     });
 }
 
 #[test]
 fn a_group_lost_as_a_whole_at_any_hop_is_missed_and_comes_again() {
-    at_every_hop(|hop| drop(is_repaired_soon(&Rig::with_file(SMALL), &format!("{hop} 0 #1 drop"))));
+    at_every_hop(|hop| drop(is_repaired_soon(&Rig::with_file(SMALL), &format!("{hop} file 0 #1 drop"))));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_small_file_lost_at_any_hop_holds_up_no_other() {
         for number in 0..10 {
             rig.add_source(&format!("file-{number}"), &content(number, SMALL));
         }
-        is_repaired_soon(&rig, &format!("{hop} 4 #1 drop"));
+        is_repaired_soon(&rig, &format!("{hop} file-4 0 #1 drop"));
     });
 }
 
@@ -84,7 +84,7 @@ fn what_is_always_lost_at_any_hop_fails_by_name_and_keeps_the_old_target() {
         let rig = Rig::with_file(length);
         rig.add_target("file", b"old");
         let started = Instant::now();
-        let outcome = rig.run(&format!("{hop} 0 *1 drop"), Care::FULL);
+        let outcome = rig.run(&format!("{hop} file 0 *1 drop"), Care::FULL);
         outcome.assert_fired();
         let failure = if at_the_receiver(hop) { Failure::ArrivedMismatch } else { Failure::SourceIo };
         outcome.assert_verdict("file", &Verdict::RefusedAndKept(failure));
