@@ -136,11 +136,11 @@ const CONTENT: [RowSpec; 18] = [
     RowSpec {
         number: "5b",
         title: "chunks exchanged after the hash",
-        place: "memory of the sender, two chunks or files change places",
+        place: "memory of the sender, two chunks change places",
         threats: &[T2],
         group: Group::Content,
         predicted: FROM_HASH,
-        subjects: Subjects::Both,
+        subjects: Subjects::Large,
         draw: |_, _| format!("hash-to-upload {FILE} 0 #1 exchange"),
         note: "",
     },
