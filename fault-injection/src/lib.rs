@@ -5,7 +5,8 @@
 //! and judges it from outside. [`crash_disk`] is a disk in memory that can tell what a power cut may leave, and [`crash`]
 //! looks at all of that for every instant of a transfer. [`network`] is a network in memory; [`relay`] and [`gateway`] stand
 //! between the real programs, outside of both. [`ladder`] has programs that check less, run over the same doors; a [`trial`]
-//! is one run at one level, and [`matrix`] makes many and shows what they came to; [`statistics`] says what a count of runs
+//! is one run at one level, and [`matrix`] makes many and shows what they came to, and [`random`] strikes
+//! anywhere; [`statistics`] says what a count of runs
 //! proves; [`mutants`] are the program with one guard taken out, each of which must be found. **Nothing of this is in the
 //! shipped programs, and their package never names this one.**
 
@@ -24,6 +25,7 @@ pub mod network;
 pub mod packet;
 pub mod passage;
 pub mod plan;
+pub mod random;
 pub mod relay;
 pub mod rig;
 pub mod scenario;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::{Done, MatrixArguments, say, tell};
+use super::{Done, MatrixArguments, cores, say, tell, transfers_at_once};
 use crate::ladder::Level;
 use crate::matrix::campaign::Campaign;
 use crate::matrix::progress::TrialProgress;
@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &MatrixArguments) -> Done {
         trials_full: arguments.trials_full,
         rows: arguments.rows.clone(),
         levels: arguments.levels.clone(),
-        jobs: arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+        jobs: arguments.jobs.unwrap_or_else(transfers_at_once),
     };
     let known = campaign.rows();
     if let Some(unknown) = arguments.rows.iter().find(|row| known.iter().all(|known| known.number != **row)) {
@@ -111,7 +111,6 @@ fn commit() -> String {
 
 #[expect(clippy::disallowed_methods, reason = "the name of the kernel is no file of a transfer")]
 fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{cores} cores, Linux {}, files in memory", kernel.trim())
+    format!("{} cores, Linux {}, files in memory", cores(), kernel.trim())
 }

@@ -14,6 +14,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::ladder::Level;
+use crate::matrix::progress::TrialProgress;
+use crate::random::RandomReport;
 use crate::trial::Trial;
 
 /// Faults for careful: show, by runs, which check catches what.
@@ -28,6 +30,18 @@ struct Arguments {
 enum Command {
     /// Run every fault at every level of the ladder and show what became of it
     Matrix(MatrixArguments),
+    /// Strike anywhere with several faults at once, drawn from seeds
+    Random {
+        /// How many plans
+        #[arg(long, default_value_t = 1000)]
+        plans: u64,
+        /// Seed of the first; each further plan has the next
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// Transfers at once [default: four for each core]
+        #[arg(long)]
+        jobs: Option<usize>,
+    },
     /// Cut the power at every step of a transfer and look at all that may be left
     Crash(CrashArguments),
     /// Run one scenario and tell what happens
@@ -69,7 +83,7 @@ struct MatrixArguments {
     /// What all plans are drawn from
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Trials at once [default: one for each core]
+    /// Trials at once [default: four for each core]
     #[arg(long)]
     jobs: Option<usize>,
     /// Leave out the curves (goodput against chunk size, cost of each check), which take minutes
@@ -106,6 +120,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Command::Matrix(arguments) => matrix::run(&arguments),
+        Command::Random { plans, seed, jobs } => random(plans, seed, jobs),
         Command::Crash(arguments) => crash::run(&arguments),
         Command::Run { scenario } => scenarios::run(&scenario),
         Command::Replay { line, times } => replay(&line, times),
@@ -140,6 +155,32 @@ fn replay(line: &str, times: u32) -> Done {
         is_silent |= judged.end == crate::matrix::report::Outcome::Silent;
     }
     Ok(!is_silent)
+}
+
+fn random(plans: u64, seed: u64, jobs: Option<usize>) -> Done {
+    let progress = TrialProgress::new(plans);
+    let report = crate::random::run(seed, plans, jobs.unwrap_or_else(transfers_at_once), &|| progress.trial_done());
+    progress.finish();
+    let RandomReport { plans, fired, completed, broken } = report;
+    say(&format!(
+        "{plans} random plans from seed {seed} on, {fired} faults took effect; {completed} transfers completed at once, the others \
+         when repeated; {} broke a promise\n",
+        broken.len()
+    ));
+    for broken in &broken {
+        say(&format!("{broken}\n"));
+    }
+    Ok(broken.is_empty())
+}
+
+/// Cores of this machine.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Transfers at once, if nobody says how many: most of one is waiting.
+fn transfers_at_once() -> usize {
+    4 * cores()
 }
 
 fn list() -> Done {

@@ -58,16 +58,16 @@ impl Campaign {
         if level == Level::FULL { self.trials.max(self.trials_full) } else { self.trials }
     }
 
-    fn levels(&self) -> Vec<Level> {
+    fn levels_of(&self, row: &RowSpec) -> impl Iterator<Item = Level> {
         let wanted = |level: &Level| self.levels.is_empty() || self.levels.contains(level);
-        Level::ALL.into_iter().filter(wanted).collect()
+        Level::ALL.into_iter().filter(move |level| *level >= row.from && wanted(level))
     }
 
     /// How many trials [`Self::run`] makes.
     #[must_use]
     pub fn size(&self) -> u64 {
-        let per_row: u64 = self.levels().into_iter().map(|level| u64::from(self.trials_at(level))).sum();
-        per_row * self.rows().len() as u64
+        let of_row = |row: &RowSpec| self.levels_of(row).map(|level| u64::from(self.trials_at(level))).sum::<u64>();
+        self.rows().into_iter().map(of_row).sum()
     }
 
     /// Runs all trials of all rows.
@@ -75,8 +75,8 @@ impl Campaign {
     pub fn run(&self, progress: &TrialProgress) -> Vec<Row> {
         let specs = self.rows();
         let mut tasks = Vec::new();
-        for row in 0..specs.len() {
-            for level in self.levels() {
+        for (row, spec) in specs.iter().enumerate() {
+            for level in self.levels_of(spec) {
                 tasks.extend((0..self.trials_at(level)).map(|number| Task { row, level, number }));
             }
         }
@@ -92,9 +92,8 @@ impl Campaign {
             tallies.entry((task.row, task.level)).or_default().add(&judged, line);
         });
         let mut tallies = tallies.into_inner().expect("no trial panics while it counts");
-        let of_row = |row: usize| self.levels().into_iter().map(move |level| (row, level));
         let rows = specs.iter().enumerate().map(|(number, spec)| {
-            let cells = of_row(number).filter_map(|key| Some((key.1, tallies.remove(&key)?)));
+            let cells = self.levels_of(spec).filter_map(|level| Some((level, tallies.remove(&(number, level))?)));
             row(spec, cells.collect())
         });
         rows.collect()

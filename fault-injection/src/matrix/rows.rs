@@ -3,7 +3,7 @@
 //! Numbers are those of the fault x defence matrix. A row draws its plan from a seed; the same plan then strikes at every
 //! level. Where a row has two ways to be placed, a letter follows the number.
 
-use super::report::{Group, Prediction, Threat};
+use super::report::{Group, Level, Prediction, Threat};
 use crate::plan::Draw;
 use crate::trial::{FILE, Subject};
 use Prediction::{Caught, Harmless, Open, Silent};
@@ -21,6 +21,8 @@ pub struct RowSpec {
     pub threats: &'static [Threat],
     /// What may be asked of a check here.
     pub group: Group,
+    /// The weakest level that has such a place.
+    pub from: Level,
     /// What theory says of L0 to L5.
     pub predicted: [Prediction; 6],
     /// Which subjects it is about.
@@ -95,6 +97,7 @@ const CONTENT: [RowSpec; 18] = [
         place: "between the source's medium and the page cache, one read",
         threats: &[T1],
         group: Group::Content,
+        from: Level::L0,
         predicted: FROM_SECOND_READ,
         subjects: Subjects::Both,
         draw: |draw, subject| content_at("source-read", draw, subject),
@@ -106,6 +109,7 @@ const CONTENT: [RowSpec; 18] = [
         place: "page cache of the sending host",
         threats: &[T2, T3],
         group: Group::Content,
+        from: Level::L0,
         predicted: FROM_SECOND_READ,
         subjects: Subjects::Both,
         draw: |draw, subject| content_at("source-cache", draw, subject),
@@ -117,6 +121,7 @@ const CONTENT: [RowSpec; 18] = [
         place: "memory of the sender, between read and hash",
         threats: &[T2, T3],
         group: Group::Content,
+        from: Level::L0,
         predicted: FROM_SECOND_READ,
         subjects: Subjects::Both,
         draw: |draw, subject| content_at("source-to-hash", draw, subject),
@@ -128,6 +133,7 @@ const CONTENT: [RowSpec; 18] = [
         place: "memory of the sender, between hash and QUIC",
         threats: &[T2, T3],
         group: Group::Content,
+        from: Level::L0,
         predicted: FROM_HASH,
         subjects: Subjects::Both,
         draw: |draw, subject| content_at("hash-to-upload", draw, subject),
@@ -139,6 +145,7 @@ const CONTENT: [RowSpec; 18] = [
         place: "memory of the sender, two chunks change places",
         threats: &[T2],
         group: Group::Content,
+        from: Level::L0,
         predicted: FROM_HASH,
         subjects: Subjects::Large,
         draw: |_, _| format!("hash-to-upload {FILE} 0 #1 exchange"),
@@ -150,6 +157,7 @@ const CONTENT: [RowSpec; 18] = [
         place: "another process writes into the source",
         threats: &[T2],
         group: Group::Content,
+        from: Level::L0,
         predicted: FROM_HASH,
         subjects: Subjects::Large,
         draw: |draw, subject| format!("source-read {FILE} {} #1 changed", 1 + draw.below(subject.pieces() - 1)),
@@ -161,6 +169,7 @@ const CONTENT: [RowSpec; 18] = [
         place: "network, UDP checksum as it was",
         threats: &[T4],
         group: Group::Content,
+        from: Level::L0,
         predicted: [Silent, Harmless, Harmless, Harmless, Harmless, Harmless],
         subjects: Subjects::Large,
         draw: |draw, _| {
@@ -178,6 +187,7 @@ const CONTENT: [RowSpec; 18] = [
         place: "network card, NAT or relay that computes the checksum anew",
         threats: &[T4],
         group: Group::Content,
+        from: Level::L0,
         predicted: [Silent, Harmless, Harmless, Harmless, Harmless, Harmless],
         subjects: Subjects::Large,
         draw: |draw, _| {
@@ -191,6 +201,7 @@ const CONTENT: [RowSpec; 18] = [
         place: "network",
         threats: &[T4],
         group: Group::Commit,
+        from: Level::L0,
         predicted: HARMLESS,
         subjects: Subjects::Both,
         draw: |draw, _| {
@@ -209,6 +220,7 @@ const CONTENT: [RowSpec; 18] = [
         place: "memory of the receiver, between QUIC and verify",
         threats: &[T2, T3],
         group: Group::Content,
+        from: Level::L0,
         predicted: FROM_HASH,
         subjects: Subjects::Both,
         draw: |draw, subject| content_at("wire-to-verify", draw, subject),
@@ -220,6 +232,7 @@ const CONTENT: [RowSpec; 18] = [
         place: "memory of the receiver, between verify and write",
         threats: &[T2, T3],
         group: Group::Content,
+        from: Level::L0,
         predicted: FROM_READ_BACK,
         subjects: Subjects::Both,
         draw: |draw, subject| content_at("verify-to-stage", draw, subject),
@@ -231,6 +244,7 @@ const CONTENT: [RowSpec; 18] = [
         place: "write(2): wrong offset, short, dropped, doubled",
         threats: &[T2],
         group: Group::Content,
+        from: Level::L0,
         predicted: FROM_READ_BACK,
         subjects: Subjects::Both,
         draw: |draw, subject| write_at("staging-write", draw, subject),
@@ -242,6 +256,7 @@ const CONTENT: [RowSpec; 18] = [
         place: "page cache of the receiver, before write-out",
         threats: &[T3],
         group: Group::Content,
+        from: Level::L0,
         predicted: FROM_READ_BACK,
         subjects: Subjects::Both,
         draw: |draw, subject| content_at("staging-write", draw, subject),
@@ -253,6 +268,7 @@ const CONTENT: [RowSpec; 18] = [
         place: "controller or drive of the receiver; its page cache has it right",
         threats: &[T1, T2],
         group: Group::Content,
+        from: Level::L0,
         predicted: FROM_DEVICE,
         subjects: Subjects::Both,
         draw: |draw, subject| write_at("write-out", draw, subject),
@@ -264,6 +280,7 @@ const CONTENT: [RowSpec; 18] = [
         place: "fsync of the receiver; ext4 and XFS keep the pages and call them clean",
         threats: &[T1, T2],
         group: Group::Content,
+        from: Level::L0,
         predicted: FROM_DEVICE,
         subjects: Subjects::Both,
         draw: |_, subject| flush_of(subject, "swallowed"),
@@ -275,6 +292,7 @@ const CONTENT: [RowSpec; 18] = [
         place: "fsync of the receiver, with what ext4, XFS or Btrfs do to the pages",
         threats: &[T1, T2],
         group: Group::Commit,
+        from: Level::L0,
         predicted: TOLD,
         subjects: Subjects::Both,
         draw: |draw, subject| flush_of(subject, draw.one_of(&["eio", "eio-keeping", "eio-reverting"])),
@@ -286,6 +304,7 @@ const CONTENT: [RowSpec; 18] = [
         place: "medium of the receiver",
         threats: &[T1],
         group: Group::Content,
+        from: Level::L0,
         predicted: FROM_DEVICE,
         subjects: Subjects::Both,
         draw: |draw, subject| content_at("stored-medium", draw, subject),
@@ -297,8 +316,9 @@ const CONTENT: [RowSpec; 18] = [
         place: "what an interrupted run left",
         threats: &[T1, T5],
         group: Group::Content,
+        from: Level::L0,
         predicted: [Harmless, Harmless, Open, Open, Open, Harmless],
-        subjects: Subjects::Both,
+        subjects: Subjects::Large,
         draw: |draw, subject| content_at("staging-left", draw, subject),
         note: "Not a check but the rule of resume: nothing staged counts but what reads back with the right hash.",
     },
@@ -311,6 +331,7 @@ const CONTROL: [RowSpec; 5] = [
         place: "between medium and memory, one read of a check",
         threats: &[T1],
         group: Group::Commit,
+        from: Level::L3,
         predicted: [Open, Open, Open, Harmless, Harmless, Harmless],
         subjects: Subjects::Both,
         draw: |draw, subject| {
@@ -325,6 +346,7 @@ const CONTROL: [RowSpec; 5] = [
         place: "control data at the sender or the receiver",
         threats: &[T2, T3],
         group: Group::Commit,
+        from: Level::L2,
         predicted: [Open, Open, Harmless, Harmless, Harmless, Harmless],
         subjects: Subjects::Both,
         draw: |draw, subject| {
@@ -339,6 +361,7 @@ const CONTROL: [RowSpec; 5] = [
         place: "control data at either side",
         threats: &[T2, T3],
         group: Group::Commit,
+        from: Level::L2,
         predicted: [Open, Open, Caught, Caught, Caught, Caught],
         subjects: Subjects::Large,
         draw: |draw, subject| {
@@ -355,6 +378,7 @@ const CONTROL: [RowSpec; 5] = [
         place: "memory of either side",
         threats: &[T2],
         group: Group::Commit,
+        from: Level::L2,
         predicted: [Open, Open, Caught, Caught, Caught, Caught],
         subjects: Subjects::Both,
         draw: |draw, subject| {
@@ -369,6 +393,7 @@ const CONTROL: [RowSpec; 5] = [
         place: "any: EIO, ENOSPC, EDQUOT",
         threats: &[T1],
         group: Group::Commit,
+        from: Level::L0,
         predicted: [Open, Open, Open, Open, Open, Caught],
         subjects: Subjects::Both,
         draw: |draw, _| {
@@ -387,6 +412,7 @@ const BESIDE: [RowSpec; 2] = [
         place: "platter of the sender, every read the same",
         threats: &[T1],
         group: Group::NobodyCan,
+        from: Level::L0,
         predicted: NOBODY,
         subjects: Subjects::Both,
         draw: |draw, subject| content_at("source-medium", draw, subject),
@@ -398,6 +424,7 @@ const BESIDE: [RowSpec; 2] = [
         place: "medium of the receiver, after its chunk was read back",
         threats: &[T1],
         group: Group::NobodyCan,
+        from: Level::L3,
         predicted: [Open, Open, Open, Silent, Silent, Silent],
         subjects: Subjects::Both,
         draw: |draw, subject| {

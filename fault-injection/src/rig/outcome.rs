@@ -7,6 +7,7 @@ use std::sync::Arc;
 use careful::progress::Snapshot;
 use careful::protocol::failure::Failure;
 use careful::protocol::receipt::{Origin, ReceiptFile};
+use careful::protocol::sending::Repairs;
 use careful::send::Ended;
 
 use super::base::Files;
@@ -108,7 +109,9 @@ impl Outcome {
 
     fn claims_too_much(&self, receipt: &ReceiptFile) -> bool {
         let Care::Careful { second_read, stored } = self.care else { return false };
-        let most = if second_read { Origin::Reread } else { Origin::FirstRead };
+        // After an alarm the source is read twice past its cache, asked for or not, and the word is earned.
+        let may_be_reread = second_read || self.counters.repaired != Repairs::default();
+        let most = if may_be_reread { Origin::Reread } else { Origin::FirstRead };
         receipt.proof.origin > most || receipt.proof.stored > stored
     }
 
