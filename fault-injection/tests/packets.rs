@@ -43,3 +43,21 @@ fn lost_and_doubled_and_corrupt_packets_change_nothing() {
 fn a_lost_first_packet_of_either_side_changes_nothing() {
     is_unnoticed("packet-of-sender #1 drop; packet-of-receiver #1 drop");
 }
+
+#[test]
+fn any_one_of_the_first_packets_of_either_side_may_be_lost_doubled_or_late() {
+    let mut wrong = Vec::new();
+    for side in ["sender", "receiver"] {
+        for number in 1..=24 {
+            let fault = ["drop", "double", "late 3", "flip 30.2"][number % 4];
+            let mut rig = Rig::in_memory();
+            rig.add_source("file", &content(1, (1 << 20) + 7));
+            let plan = format!("packet-of-{side} #{number} {fault}");
+            let outcome = rig.run(&plan, Care::FULL);
+            if !outcome.is_all_right() || outcome.counters.repaired_chunks > 0 {
+                wrong.push(format!("{plan}: {:?}", outcome.verdicts()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -4,8 +4,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+mod programs;
 
 const NAMES: [&str; 2] = ["careful-faults", "careful_faults"];
+/// Words of plans: they are in every program that can lie.
+const MARKERS: [&str; 3] = ["source-read-past-cache", "verify-to-stage", "eio-reverting"];
 
 #[test]
 fn the_root_package_never_names_this_crate() {
@@ -39,4 +44,31 @@ fn collect(path: &Path, sources: &mut Vec<PathBuf>) {
     } else if path.extension().is_some_and(|extension| extension == "rs") && path.is_file() {
         sources.push(path.to_path_buf());
     }
+}
+
+#[test]
+fn the_shipped_programs_hold_no_word_of_a_plan() {
+    let holds = |program: &Path, marker: &str| {
+        let bytes = fs::read(program).expect("a program can be read");
+        bytes.windows(marker.len()).any(|window| window == marker.as_bytes())
+    };
+    for marker in MARKERS {
+        assert!(holds(Path::new(env!("CARGO_BIN_EXE_careful-faults")), marker), "{marker} is no marker");
+        for name in ["careful-send", "careful-recv"] {
+            assert!(!holds(&programs::program(name), marker), "{name} knows {marker}");
+        }
+    }
+}
+
+#[test]
+fn the_shipped_package_does_not_depend_on_this_one() {
+    let tree = |package: &str| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["tree", "--locked", "--offline", "--prefix", "none", "--edges", "all", "--package", package]);
+        let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo can be run");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(tree("careful-faults").contains("careful v"), "the tree is read rightly");
+    assert!(!NAMES.iter().any(|name| tree("careful").contains(name)));
 }
