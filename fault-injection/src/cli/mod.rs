@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::ladder::Level;
 use crate::matrix::progress::TrialProgress;
+use crate::mutants;
 use crate::random::RandomReport;
 use crate::trial::Trial;
 
@@ -44,6 +45,26 @@ enum Command {
     },
     /// Cut the power at every step of a transfer and look at all that may be left
     Crash(CrashArguments),
+    /// Flip random bits in the memory of the unmodified programs while they run
+    Memory {
+        /// How many transfers
+        #[arg(long, default_value_t = 100)]
+        trials: u32,
+        /// What victims, pages and bits are drawn from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Build the program with one guard at a time taken out, and show that each is missed
+    Mutants {
+        /// Only these, by name
+        names: Vec<String>,
+        /// Processes at once [default: one for each core]
+        #[arg(long)]
+        jobs: Option<usize>,
+        /// The workspace to build from
+        #[arg(long, value_name = "DIRECTORY", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/.."))]
+        workspace: PathBuf,
+    },
     /// Run one scenario and tell what happens
     Run {
         /// A scenario: a TOML file, or the name of one that comes with the program
@@ -122,6 +143,8 @@ pub fn main() -> ExitCode {
         Command::Matrix(arguments) => matrix::run(&arguments),
         Command::Random { plans, seed, jobs } => random(plans, seed, jobs),
         Command::Crash(arguments) => crash::run(&arguments),
+        Command::Memory { trials, seed } => memory(trials, seed),
+        Command::Mutants { names, jobs, workspace } => mutants(names, jobs, workspace),
         Command::Run { scenario } => scenarios::run(&scenario),
         Command::Replay { line, times } => replay(&line, times),
         Command::List => list(),
@@ -171,6 +194,39 @@ fn random(plans: u64, seed: u64, jobs: Option<usize>) -> Done {
         say(&format!("{broken}\n"));
     }
     Ok(broken.is_empty())
+}
+
+/// Nobody can catch all of this: what is silent is told, and no failure.
+fn memory(trials: u32, seed: u64) -> Done {
+    let progress = TrialProgress::new(u64::from(trials));
+    let programs = crate::memory::programs()?;
+    let report = crate::memory::run(&programs, seed, trials, &|| progress.trial_done());
+    progress.finish();
+    let report = report.map_err(|error| error.to_string())?;
+    say(&format!("{} bits flipped in {trials} transfers:", report.flips));
+    for (outcome, count) in report.counts.parts() {
+        say(&format!(" {} {count}", outcome.word()));
+    }
+    say("\n");
+    report.noted.iter().for_each(|noted| say(&format!("{noted}\n")));
+    Ok(true)
+}
+
+fn mutants(only: Vec<String>, jobs: Option<usize>, root: PathBuf) -> Done {
+    tell("building the mutants; this takes a minute or two\n");
+    let target = root.join("target");
+    let options = mutants::Options { root, target, jobs: jobs.unwrap_or_else(cores), only };
+    let results = mutants::run(&options).map_err(|error| error.to_string())?;
+    for result in &results {
+        say(&format!("{result}\n"));
+    }
+    let wrong = results.iter().filter(|result| !result.is_as_expected()).count();
+    let found = results.iter().filter(|result| !matches!(result.outcome, mutants::Outcome::Unnoticed)).count();
+    say(&format!(
+        "{found} found, {} harmless as they should be, {wrong} not as the list says\n",
+        results.len() - found
+    ));
+    Ok(wrong == 0)
 }
 
 /// Cores of this machine.

@@ -341,7 +341,7 @@ const CONTROL: [RowSpec; 5] = [
         note: "At worst an alarm for nothing.",
     },
     RowSpec {
-        number: "21",
+        number: "20-21",
         title: "expected hash damaged",
         place: "control data at the sender or the receiver",
         threats: &[T2, T3],
@@ -373,7 +373,7 @@ const CONTROL: [RowSpec; 5] = [
         note: "",
     },
     RowSpec {
-        number: "24",
+        number: "12b",
         title: "a chunk or file lost between two stages",
         place: "memory of either side",
         threats: &[T2],
