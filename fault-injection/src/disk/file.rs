@@ -7,7 +7,8 @@ use std::sync::Arc;
 use careful::seams::buffer::PieceBuffer;
 use careful::seams::disk::{DiskFile, Metadata, Timestamp, read_full, write_all};
 
-use super::books::{Identity, PAGE_BYTES, Writer};
+use super::books::Identity;
+use super::flush::{cache_differences, flush, on_medium};
 use super::{Cheat, World};
 use crate::plan::{Fault, Place, Role, Strike, damage, range_of};
 
@@ -137,14 +138,9 @@ impl FaultyFile {
     /// Notes what is there before a write, if a flush is to lose the write.
     fn remember(&self, range: Range<u64>) -> io::Result<()> {
         let is_kept = self.world.plan.has(|entry| entry.fault.loses_at_sync());
-        let before = if is_kept { Some((range.start, self.on_medium(range)?)) } else { None };
+        let before = if is_kept { Some((range.start, on_medium(self.inner.as_ref(), range)?)) } else { None };
         self.world.books().note_write(self.identity, &self.inner, &self.file, before);
         Ok(())
-    }
-
-    /// What the medium holds; zeros after its end.
-    fn on_medium(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
-        on_medium(self.inner.as_ref(), range)
     }
 
     /// A write that lands otherwise than it was handed over. `by_cache` are strikes below the page cache.
@@ -155,9 +151,9 @@ impl FaultyFile {
         let end = offset_bytes + bytes.len() as u64;
         self.world.books().written(self.identity, offset_bytes..end);
         if self.world.cheat == Some(Cheat::NeverReadsBack) {
-            self.cache_differences(bytes, &landed, offset_bytes);
+            cache_differences(&self.world, self.identity, bytes, &landed, offset_bytes);
         } else if !below.is_empty() {
-            self.cache_differences(&wanted, &landed, offset_bytes);
+            cache_differences(&self.world, self.identity, &wanted, &landed, offset_bytes);
         }
         for &strike in due {
             self.write_elsewhere(strike, &wanted, offset_bytes, false)?;
@@ -184,7 +180,7 @@ impl FaultyFile {
             let has_effect = match kept {
                 Some(range) => {
                     let at = offset_bytes + range.start as u64;
-                    let old = self.on_medium(at..at + range.len() as u64)?;
+                    let old = on_medium(self.inner.as_ref(), at..at + range.len() as u64)?;
                     let differs = landed[range.clone()] != old[..];
                     landed[range].copy_from_slice(&old);
                     differs
@@ -208,7 +204,7 @@ impl FaultyFile {
         // Beyond the end of the file it would hit another one.
         let room = usize::try_from(end.saturating_sub(to)).unwrap_or(usize::MAX).min(range.len());
         let block = &bytes[range.start..range.start + room];
-        let before = self.on_medium(to..to + room as u64)?;
+        let before = on_medium(self.inner.as_ref(), to..to + room as u64)?;
         if block.is_empty() || before == block || to == offset_bytes + range.start as u64 {
             return Ok(());
         }
@@ -225,103 +221,10 @@ impl FaultyFile {
         Ok(())
     }
 
-    fn cache_differences(&self, wanted: &[u8], landed: &[u8], offset_bytes: u64) {
-        cache_differences(&self.world, self.identity, wanted, landed, offset_bytes);
-    }
-
     fn sync(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let due = self.operation(Role::FileSync)?;
         flush(&self.world, &[self.identity], &due, sync)
     }
-}
-
-/// Page by page, what the cache holds where the medium holds something else.
-fn cache_differences(world: &World, identity: Identity, wanted: &[u8], landed: &[u8], offset_bytes: u64) {
-    let mut books = world.books();
-    let pages = wanted.chunks(PAGE_BYTES as usize).zip(landed.chunks(PAGE_BYTES as usize));
-    for (number, (wanted, landed)) in pages.enumerate() {
-        if wanted != landed {
-            books.cache(identity, offset_bytes + number as u64 * PAGE_BYTES, wanted);
-        }
-    }
-}
-
-fn on_medium(inner: &dyn DiskFile, range: Range<u64>) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; (range.end - range.start) as usize];
-    read_full(inner, &mut bytes, range.start)?;
-    Ok(bytes)
-}
-
-/// Flushes these files as planned: what is lost, who is told, what the medium does afterwards.
-pub(super) fn flush(
-    world: &World,
-    files: &[Identity],
-    due: &[Strike],
-    sync: impl FnOnce() -> io::Result<()>,
-) -> io::Result<()> {
-    let losing = due.iter().copied().find(|strike| strike.fault.loses_at_sync());
-    let writers: Vec<Writer> = files.iter().filter_map(|&identity| world.books().take_unsynced(identity)).collect();
-    if let Some(strike) = losing {
-        for writer in &writers {
-            lose(world, writer, strike)?;
-        }
-        if strike.fault != Fault::Swallowed {
-            return Err(io::Error::from_raw_os_error(5));
-        }
-    }
-    sync()?;
-    writers.iter().try_for_each(|writer| decay(world, writer))
-}
-
-/// Nothing written since the last flush is on the medium.
-fn lose(world: &World, writer: &Writer, strike: Strike) -> io::Result<()> {
-    let Some(inner) = writer.inner.upgrade() else { return Ok(()) };
-    let mut has_effect = false;
-    for (offset_bytes, before) in writer.unsynced.iter().rev() {
-        let range = *offset_bytes..offset_bytes + before.len() as u64;
-        let now = on_medium(inner.as_ref(), range.clone())?;
-        has_effect |= now != *before;
-        let mut old = PieceBuffer::unpooled(before.len());
-        old.copy_from_slice(before);
-        write_all(inner.as_ref(), &old, *offset_bytes)?;
-        if strike.fault == Fault::FailedReverting {
-            world.books().written(writer.identity, range);
-        } else {
-            cache_differences(world, writer.identity, &now, before, *offset_bytes);
-        }
-    }
-    if has_effect {
-        world.plan.took_effect(strike);
-    }
-    Ok(())
-}
-
-/// What was flushed decays on the medium, and the page cache does not know.
-fn decay(world: &World, writer: &Writer) -> io::Result<()> {
-    let Some(inner) = writer.inner.upgrade() else { return Ok(()) };
-    let planned = world.plan.entries().iter().filter_map(|entry| match &entry.place {
-        Place::Disk { role: Role::StoredMedium, file, chunk } if *file == writer.file => Some((&entry.place, *chunk)),
-        _ => None,
-    });
-    for (place, chunk) in planned {
-        let start = chunk * world.chunk_bytes;
-        let end = inner.metadata()?.length_bytes.min(start + world.chunk_bytes);
-        if start >= end {
-            continue;
-        }
-        let wanted = on_medium(inner.as_ref(), start..end)?;
-        let mut landed = PieceBuffer::unpooled(wanted.len());
-        landed.copy_from_slice(&wanted);
-        let due: Vec<Strike> = world.plan.visit(place);
-        for strike in due {
-            if damage(strike, &mut landed).is_some() {
-                world.plan.took_effect(strike);
-            }
-        }
-        write_all(inner.as_ref(), &landed, start)?;
-        cache_differences(world, writer.identity, &wanted, &landed, start);
-    }
-    Ok(())
 }
 
 impl DiskFile for FaultyFile {

@@ -5,6 +5,7 @@
 
 mod books;
 mod file;
+mod flush;
 
 use std::ffi::OsStr;
 use std::io;
@@ -281,7 +282,7 @@ impl Directory for FaultyDirectory {
     fn sync_file_system(&self) -> io::Result<()> {
         let due = self.world.operation(Role::FileSystemSync, b".")?;
         let writers = self.world.books().all_writers();
-        file::flush(&self.world, &writers, &due, || self.inner.sync_file_system())
+        flush::flush(&self.world, &writers, &due, || self.inner.sync_file_system())
     }
 
     fn metadata(&self) -> io::Result<Metadata> {
