@@ -257,4 +257,15 @@ mod tests {
             assert!(wrong.parse::<Trial>().is_err(), "{wrong}");
         }
     }
+
+    #[test]
+    fn words_exchanged_under_the_old_checksum_are_noticed_by_nobody_below_quic() {
+        let run = |level: &str| {
+            let line = format!("{level} large 1100000 1: packet-of-sender-under-checksum *20 swap-words 500");
+            let judged = line.parse::<Trial>().unwrap().run();
+            (judged.end, judged.caught_by)
+        };
+        assert_eq!(run("L0"), (End::Silent, Layer::Nobody));
+        assert_eq!(run("L1"), (End::Repaired, Layer::Aead));
+    }
 }

@@ -150,10 +150,14 @@ impl Outcome {
     /// Which layer below the program threw a struck packet away, if there was one.
     #[must_use]
     pub fn caught_in_transit(&self) -> Layer {
+        // A sum of words does not see their order: that passes the checksum that was kept.
+        let is_in_sum = |fault: Fault| !matches!(fault, Fault::SwapWords { .. });
         let is_damage = |fault: Fault| fault.is_of_content() || matches!(fault, Fault::Truncate { .. });
         for fired in self.plan.fired() {
             match fired.entry.place {
-                Place::Packet { checksum: Checksum::Kept, .. } if is_damage(fired.entry.fault) => {
+                Place::Packet { checksum: Checksum::Kept, .. }
+                    if is_damage(fired.entry.fault) && is_in_sum(fired.entry.fault) =>
+                {
                     return Layer::UdpChecksum;
                 }
                 // Plain UDP has nothing that could notice.
