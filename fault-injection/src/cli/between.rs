@@ -40,6 +40,9 @@ pub(super) struct RelayArguments {
     /// Part in which a bit is flipped, with a checksum that fits: UDP is blind to it
     #[arg(long, default_value_t = 0.0)]
     flipped: f64,
+    /// Part in which two words of 16 bits change places: the checksum of UDP stays right by itself
+    #[arg(long, default_value_t = 0.0)]
+    words_exchanged: f64,
     /// Part in which a bit is flipped under the old checksum: the kernel throws it away (needs root)
     #[arg(long, default_value_t = 0.0)]
     flipped_under_checksum: f64,
@@ -77,6 +80,7 @@ pub(super) fn relay(arguments: RelayArguments) -> Done {
         doubled: arguments.doubled,
         late: arguments.late,
         flipped_with_fresh_checksum: arguments.flipped,
+        words_exchanged: arguments.words_exchanged,
         flipped_under_checksum: arguments.flipped_under_checksum,
         delay: Duration::from_millis(arguments.delay),
         ..Trouble::default()
