@@ -403,10 +403,15 @@ impl Uploads for FileJob {
         let mut shared = self.shared();
         for piece in parcel.pieces {
             self.hashing.leave(piece.index);
-            if let (Some(hash), true) = (piece.hash, self.geometry.contains(ChunkIndex(piece.index))) {
-                let index = piece.index;
-                shared.pieces.insert(index, piece);
-                shared.state.read(ChunkIndex(index), hash);
+            let index = ChunkIndex(piece.index);
+            let Some(range) = self.geometry.range(index) else { continue };
+            match piece.hash {
+                Some(hash) if range.end - range.start == piece.bytes.len() as u64 => {
+                    shared.pieces.insert(index.0, piece);
+                    shared.state.read(index, hash);
+                }
+                // It lost a part of itself between the stages: the receiver would only refuse it.
+                _ => shared.state.lost(index),
             }
         }
         drop(shared);

@@ -240,9 +240,12 @@ impl<'a> Group<'a> {
         }
         let pieces = if was_read { when_hashed.await.unwrap_or_default() } else { Vec::new() };
         for piece in pieces {
-            let file = &mut self.files[piece.index as usize];
-            file.root = piece.hash.map(|hash| Root(hash.0));
-            file.bytes = Some(piece.bytes);
+            let Some(file) = self.files.get_mut(piece.index as usize) else { continue };
+            // One that lost a part of itself between the stages would shift all after it on the wire.
+            if file.before.is_some_and(|before| before.length_bytes == piece.bytes.len() as u64) {
+                file.root = piece.hash.map(|hash| Root(hash.0));
+                file.bytes = Some(piece.bytes);
+            }
         }
         for position in positions {
             if self.files[position].bytes.is_none() {
