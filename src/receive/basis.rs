@@ -88,13 +88,16 @@ struct Sources {
 impl Sources {
     /// Takes over the staging file of an earlier run. It is flushed first: an error still pending shows here.
     fn open(job: &FileJob) -> Result<Self, Failure> {
-        let target = if job.has_target() {
-            let target = job.open_target(Reading::PastCache)?;
-            let length = target.metadata().map_err(|error| failure_of("look at a target", &error))?.length_bytes;
-            Some((target, length))
-        } else {
-            None
+        let target = match job.has_target().then(|| job.open_target(Reading::PastCache)).transpose() {
+            // What may not be read is replaced like what differs.
+            Err(Failure::PermissionDenied) => None,
+            opened => opened?,
         };
+        let with_length = |target: Arc<dyn DiskFile>| {
+            let length = target.metadata().map_err(|error| failure_of("look at a target", &error))?.length_bytes;
+            Ok::<_, Failure>((target, length))
+        };
+        let target = target.map(with_length).transpose()?;
         let staged = if job.has_staging() {
             job.staging_file()?.sync_all().map_err(|error| sync_failed(&error))?;
             Some(job.reader()?)

@@ -412,7 +412,8 @@ impl FileJob {
             Phase::Unopened(_) | Phase::Over => return Err(Failure::Protocol),
         };
         let umask = self.session.attribute_umask;
-        *phase = Phase::Flushed(staging.flush(self.geometry.length_bytes(), self.entry.attributes, umask)?);
+        let (length, reading) = (self.geometry.length_bytes(), self.session.reading());
+        *phase = Phase::Flushed(staging.flush(length, self.entry.attributes, umask, reading)?);
         Ok(())
     }
 

@@ -255,7 +255,8 @@ impl GroupJob {
         if written.len() <= FLUSH_ONE_BY_ONE_MAX {
             let flush_one = |(index, staging, expected, length): (usize, Staging, PieceHash, u64)| {
                 let attributes = self.files[index].entry.attributes;
-                (index, expected, staging.flush(length, attributes, self.session.attribute_umask))
+                let umask = self.session.attribute_umask;
+                (index, expected, staging.flush(length, attributes, umask, self.session.reading()))
             };
             return written.into_iter().map(flush_one).collect();
         }
@@ -358,7 +359,7 @@ impl GroupJob {
         let write = || {
             write_all(staging.file().as_ref(), &piece.bytes, 0)?;
             staging.file().set_length(piece.bytes.len() as u64)?;
-            staging.set_attributes(file.entry.attributes, self.session.attribute_umask)
+            staging.set_attributes(file.entry.attributes, self.session.attribute_umask, self.session.reading())
         };
         match write() {
             Ok(()) => {
@@ -433,8 +434,14 @@ fn look(session: &Session, entry: &FileEntry, target: Target, root: Option<Root>
     if let (Some(seen), Some(root)) = (target.seen, root)
         && seen.length_bytes == entry.length_bytes
     {
-        let file = target.open_seen(Reading::PastCache)?;
-        if root_of(file.as_ref(), entry.length_bytes)? == root {
+        let file = match target.open_seen(Reading::PastCache) {
+            // What may not be read is replaced like what differs.
+            Err(Failure::PermissionDenied) => None,
+            opened => Some(opened?),
+        };
+        if let Some(file) = file
+            && root_of(file.as_ref(), entry.length_bytes)? == root
+        {
             let stored = stored_word(Stored::Device, file.as_ref());
             remove_leftover(&target);
             return Ok(Slot::Present(target, root, stored));
@@ -457,7 +464,7 @@ fn take_over(session: &Session, entry: &FileEntry, target: Target, root: Option<
         return Ok(Slot::Writing(staging, None));
     };
     // Flushed first: an error still pending would show here.
-    let flushed = staging.flush(length, entry.attributes, session.attribute_umask)?;
+    let flushed = staging.flush(length, entry.attributes, session.attribute_umask, session.reading())?;
     let reader = flushed.staging().reader(session.reading())?;
     if root_of(reader.as_ref(), length)? == root {
         let stored = match session.begin.stored {

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::directories::Held;
@@ -20,6 +20,8 @@ use crate::seams::disk::{DiskFile, Kind, Metadata, Reading, Timestamp, Writing};
 
 /// Mode of a staging file until it gets that of its target.
 const WRITABLE_MODE: u32 = 0o600;
+/// Without this bit even its owner cannot open a file for reading.
+const OWNER_READS: u32 = 0o400;
 
 /// A final name and what was there when it was offered.
 #[derive(Debug)]
@@ -71,6 +73,8 @@ pub(super) struct Staging {
     target: Target,
     name: OsString,
     file: Arc<dyn DiskFile>,
+    /// Opened before a mode was set under which it could not be.
+    reader: OnceLock<Arc<dyn DiskFile>>,
 }
 
 impl Staging {
@@ -81,9 +85,11 @@ impl Staging {
         let patience = Instant::now() + LOCK_WAIT;
         let mut was_opened_up = false;
         loop {
+            let mut is_taken_over = false;
             let directory = &target.place.directory;
             let file = match directory.create_file(&name, writing) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    is_taken_over = true;
                     match directory.open_for_writing(&name, writing) {
                         Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !was_opened_up => {
@@ -99,7 +105,10 @@ impl Staging {
             };
             let file = file.map_err(|error| failure_of("open a staging file", &error))?;
             if lock_before(file.as_ref(), patience)? && is_still_there(&target, &name, file.as_ref())? {
-                return Ok(Self { target, name, file });
+                if is_taken_over {
+                    make_usable(file.as_ref()).map_err(|error| failure_of("open a staging file", &error))?;
+                }
+                return Ok(Self { target, name, file, reader: OnceLock::new() });
             }
         }
     }
@@ -114,17 +123,29 @@ impl Staging {
         &self.target
     }
 
-    /// Sets the attributes that the committed file is to have.
-    pub(super) fn set_attributes(&self, attributes: Attributes, umask: u32) -> io::Result<()> {
-        self.file.set_mode(attributes.permissions() & !umask)?;
+    /// Sets the attributes that the committed file is to have. Where its mode will forbid to open it for reading back, that
+    /// is done before.
+    pub(super) fn set_attributes(&self, attributes: Attributes, umask: u32, reading: Reading) -> io::Result<()> {
+        let mode = attributes.permissions() & !umask;
+        if mode & OWNER_READS == 0 && self.reader.get().is_none() {
+            let reader = self.target.place.directory.open_file(&self.name, reading)?;
+            self.reader.get_or_init(|| reader);
+        }
+        self.file.set_mode(mode)?;
         self.file.set_modified(modified(attributes))
     }
 
     /// Cuts to the exact length, sets the attributes and flushes everything.
-    pub(super) fn flush(self, length_bytes: u64, attributes: Attributes, umask: u32) -> Result<Flushed, Failure> {
+    pub(super) fn flush(
+        self,
+        length_bytes: u64,
+        attributes: Attributes,
+        umask: u32,
+        reading: Reading,
+    ) -> Result<Flushed, Failure> {
         let prepare = || {
             self.file.set_length(length_bytes)?;
-            self.set_attributes(attributes, umask)
+            self.set_attributes(attributes, umask, reading)
         };
         prepare().map_err(|error| failure_of("finish a staging file", &error))?;
         self.file.sync_all().map_err(|error| sync_failed(&error))?;
@@ -146,7 +167,11 @@ impl Staging {
 
     /// Opens the staging file a second time, for reading what is on the disk.
     pub(super) fn reader(&self, reading: Reading) -> Result<Arc<dyn DiskFile>, Failure> {
-        let opened = self.target.place.directory.open_file(&self.name, reading).and_then(|reader| {
+        let opened = match self.reader.get() {
+            Some(reader) => Ok(Arc::clone(reader)),
+            None => self.target.place.directory.open_file(&self.name, reading),
+        };
+        let opened = opened.and_then(|reader| {
             let same = reader.metadata()?.same_file(&self.file.metadata()?);
             Ok((reader, same))
         });
@@ -257,14 +282,30 @@ fn lock_before(file: &dyn DiskFile, patience: Instant) -> Result<bool, Failure> 
 /// A run that ended between its last flush and the rename left the staging file with the mode of its target, which may
 /// forbid even the owner to write. Changed under the lock only: whoever holds that may be about to commit the file.
 fn open_up(target: &Target, name: &OsString, patience: Instant) -> Result<(), Failure> {
-    let file = match target.place.directory.open_file(name, Reading::Cached) {
+    let directory = &target.place.directory;
+    let file = match directory.open_file(name, Reading::Cached) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        // It forbids to read, too: nobody can take it over, so it is begun anew.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_own_file(target, name) => {
+            return directory.remove_file(name).map_err(|error| failure_of("remove a staging file", &error));
+        }
         opened => opened.map_err(|_| Failure::StagingUnusable)?,
     };
     if lock_before(file.as_ref(), patience)? && is_still_there(target, name, file.as_ref())? {
         file.set_mode(WRITABLE_MODE).map_err(|error| failure_of("open a staging file", &error))?;
     }
     Ok(())
+}
+
+fn is_own_file(target: &Target, name: &OsString) -> bool {
+    let found = target.place.directory.metadata_of(name);
+    found.is_ok_and(|found| matches!(found, Metadata { kind: Kind::File, is_own: true, links: 1, .. }))
+}
+
+/// A run that ended late may have left it with the mode of its target, which need not let its owner read and write.
+fn make_usable(file: &dyn DiskFile) -> io::Result<()> {
+    let is_usable = file.metadata()?.mode & WRITABLE_MODE == WRITABLE_MODE;
+    if is_usable { Ok(()) } else { file.set_mode(WRITABLE_MODE) }
 }
 
 /// The file that was locked must still have the name: whoever held it before may have renamed it.
