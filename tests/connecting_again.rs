@@ -179,7 +179,7 @@ async fn directories_whose_connection_was_lost_are_finished_on_the_next() {
     let script: Script = |connection, _, said| match said {
         None => ready(),
         Some(FromSender::OfferFile { .. }) => Reply::Answer(FromReceiver::FileAnswer(FileAnswer::Trusted)),
-        Some(FromSender::FinishDirectories(_)) if connection == 2 => {
+        Some(FromSender::FinishDirectories { .. }) if connection == 2 => {
             let failed = IndexedFailure { index: 0, failure: Failure::PermissionDenied };
             Reply::Answer(FromReceiver::Finished(vec![failed]))
         }

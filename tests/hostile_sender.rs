@@ -20,9 +20,10 @@ use careful::protocol::failure::Failure;
 use careful::protocol::limits::{GREETING_TIMEOUT, STALL_TIMEOUT};
 use careful::protocol::message::{
     Begin, ChunkHeader, FileAnswer, FromReceiver, FromSender, GroupFile, GroupFileAnswer, Hash32, IndexedHash,
-    IndexedOrigin, Run,
+    IndexedOrigin, Run, check_of, frame,
 };
 use careful::protocol::receipt::{Origin, Stored};
+use careful::protocol::terms::Terms;
 use careful::seams::packet::UdpPackets;
 use careful::wire::WireError;
 use careful::wire::connection::{CloseReason, Connection};
@@ -80,7 +81,7 @@ impl Receiver {
         let welcome: Option<FromReceiver> = incoming.receive().await.unwrap();
         assert_eq!(welcome, Some(FromReceiver::Welcome { minor: 0 }));
         connection.raise_windows();
-        Sender { connection, control: (outgoing, incoming) }
+        Sender { connection, control: (outgoing, incoming), terms: None }
     }
 
     async fn begin(&self) -> Sender {
@@ -89,7 +90,10 @@ impl Receiver {
         loop {
             match sender.control.1.receive().await.unwrap() {
                 Some(FromReceiver::Working) => {}
-                Some(FromReceiver::Ready(_)) => return sender,
+                Some(FromReceiver::Ready(ready)) => {
+                    sender.terms = Some(Terms::new(&begin(), &ready));
+                    return sender;
+                }
                 other => panic!("not ready: {other:?}"),
             }
         }
@@ -114,14 +118,17 @@ impl Receiver {
 struct Sender {
     connection: Connection,
     control: (Outgoing, Incoming),
+    /// Once the receiver said that it is ready.
+    terms: Option<Terms>,
 }
 
-struct Job(Outgoing, Incoming);
+/// The last holds what was offered, as it is named with the commit.
+struct Job(Outgoing, Incoming, Option<Terms>, Vec<Hash32>);
 
 impl Sender {
     async fn job(&self) -> Job {
         let (outgoing, incoming) = self.connection.open_job().await.unwrap();
-        Job(outgoing, incoming)
+        Job(outgoing, incoming, self.terms, Vec::new())
     }
 }
 
@@ -140,7 +147,15 @@ impl Job {
     }
 
     async fn offer_group_in(&mut self, directories: DirectoryTable, files: Vec<GroupFile>) -> Vec<GroupFileAnswer> {
-        self.say(FromSender::OfferGroup { directories, files }).await;
+        if let Some(terms) = self.2 {
+            let entry = |FileEntry { directory, name, length_bytes, attributes }: &FileEntry| {
+                let path = directories.path_of(*directory, name).unwrap_or_default();
+                terms.entry(&path, *length_bytes, *attributes)
+            };
+            self.3 = files.iter().map(|file| entry(&file.entry)).collect();
+        }
+        let meant = self.2.map_or(Hash32([0; 32]), |terms| terms.group(&directories, &files));
+        self.say(FromSender::OfferGroup { directories, files, meant }).await;
         match self.hear().await {
             FromReceiver::GroupAnswer(answers) => answers,
             other => panic!("no answer: {other:?}"),
@@ -161,13 +176,21 @@ impl Job {
             index: *index,
             root: Hash32(root.0),
             origin: Origin::FirstRead,
+            entry: self.3[*index as usize],
         };
         self.say(FromSender::CommitGroup(files.iter().map(named).collect())).await;
     }
 
+    async fn finish(&mut self, directories: DirectoryTable) {
+        let meant = self.2.map_or(Hash32([0; 32]), |terms| terms.page(&directories));
+        self.say(FromSender::FinishDirectories { directories, meant }).await;
+    }
+
     async fn offer_file(&mut self, job: u64, length_bytes: u64, chunk_bytes: u32) -> FromReceiver {
         let file = file("large", length_bytes, None).entry;
-        self.say(FromSender::OfferFile { job, directories: DirectoryTable::default(), file, chunk_bytes }).await;
+        let directories = DirectoryTable::default();
+        let meant = self.2.map_or(Hash32([0; 32]), |terms| terms.file(job, &directories, &file, chunk_bytes));
+        self.say(FromSender::OfferFile { job, directories, file, chunk_bytes, meant }).await;
         self.hear().await
     }
 }
@@ -216,7 +239,7 @@ async fn a_link_below_the_directory_is_never_followed_to_write_or_to_make_anythi
     assert_eq!(answers[0], GroupFileAnswer::Refused(Failure::NotADirectory));
     assert_eq!(answers[1], GroupFileAnswer::Refused(Failure::TargetNotRegular));
     let mut job = sender.job().await;
-    job.say(FromSender::FinishDirectories(directory("door"))).await;
+    job.finish(directory("door")).await;
     assert!(matches!(job.hear().await, FromReceiver::Finished(failed) if failed.len() == 1));
     receiver.check(sender).await;
 }
@@ -250,9 +273,7 @@ async fn names_that_are_paths_end_their_job_and_nothing_else() {
         encoder.array(2).unwrap().u8(4).unwrap().array(2).unwrap().array(0).unwrap().array(1).unwrap();
         encoder.array(2).unwrap().array(4).unwrap().null().unwrap().bytes(name).unwrap().u8(1).unwrap();
         encoder.array(3).unwrap().u32(0o644).unwrap().u8(0).unwrap().u8(0).unwrap().null().unwrap();
-        let mut message = u32::try_from(body.len()).unwrap().to_le_bytes().to_vec();
-        message.extend_from_slice(&body);
-        job.0.send_bytes(message.into()).await.unwrap();
+        job.0.send_bytes(frame(&body, check_of(&body)).into()).await.unwrap();
         let heard: Result<Option<FromReceiver>, _> = job.1.receive().await;
         assert!(matches!(heard, Err(_) | Ok(None | Some(FromReceiver::Refused(_)))), "{name:?}: {heard:?}");
     }
@@ -320,7 +341,9 @@ async fn sizes_counts_and_indices_out_of_bounds_are_refused() {
         vec![vec![file("f", million + 1, None)], (0..257).map(|n| file(&format!("f{n}"), 0, None)).collect()];
     for files in too_many {
         let mut job = sender.job().await;
-        job.say(FromSender::OfferGroup { directories: DirectoryTable::default(), files }).await;
+        let directories = DirectoryTable::default();
+        let meant = job.2.map_or(Hash32([0; 32]), |terms| terms.group(&directories, &files));
+        job.say(FromSender::OfferGroup { directories, files, meant }).await;
         assert_eq!(job.hear().await, FromReceiver::Refused(Failure::Protocol));
     }
     let mut job = sender.job().await;
@@ -366,7 +389,7 @@ async fn a_commit_before_the_bytes_are_there_commits_nothing() {
     let sender = receiver.begin().await;
     let mut job = sender.job().await;
     job.offer_file(3, 2 * CHUNK as u64, CHUNK as u32).await;
-    job.say(FromSender::CommitFile { root: [0; 32], origin: Origin::Reread }).await;
+    job.say(FromSender::CommitFile { root: [0; 32], origin: Origin::Reread, entry: Hash32([0; 32]) }).await;
     job.say(FromSender::GiveUp(Failure::SourceIo)).await;
     let end: Option<FromReceiver> = job.1.receive().await.unwrap();
     assert_eq!(end, None, "no receipt");

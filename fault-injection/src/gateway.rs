@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use careful::connect::ticket::{Ticket, token_proof};
 use careful::protocol::limits::{CHUNK_STREAMS_MAX, GREETING_TIMEOUT, JOBS_AT_ONCE_MAX};
-use careful::protocol::message::FromSender;
+use careful::protocol::message::{CHECK_BYTES, FromSender, check_of, frame};
 use careful::seams::packet::Packets;
 use careful::wire::WireError;
 use careful::wire::connection::{CloseReason, Connection};
@@ -204,10 +205,18 @@ impl Through {
         swaps > 0
     }
 
-    fn tamper_message(&self, from: Side, message: &mut [u8]) {
-        let is_damaged = self.tamper.message(from, message);
+    /// Hands a message, CBOR and check, to the tamperer; answers its bytes as they go on. A gateway that only copies leaves
+    /// the check as it came; one that takes messages apart and makes them anew has a new one for what it made.
+    fn pass_on(&self, from: Side, mut cbor: Vec<u8>) -> Bytes {
+        let check = cbor.split_off(cbor.len() - CHECK_BYTES);
+        let is_damaged = self.tamper.message(from, &mut cbor);
         add(&self.counters.messages, 1);
         add(&self.counters.messages_damaged, u64::from(is_damaged));
+        let check = match is_damaged && self.tamper.makes_messages_anew() {
+            true => check_of(&cbor),
+            false => check.try_into().expect("as many bytes as were split off"),
+        };
+        Bytes::from(frame(&cbor, check))
     }
 
     /// Whether the hash announced with a piece is to be replaced, and counts that.

@@ -134,7 +134,7 @@ impl ExitCode {
             Failure::StagingUnusable | Failure::StagingHeld => Self::StagingUnusable,
             Failure::StoredMismatch | Failure::ArrivedMismatch | Failure::SourceUnstable => Self::Mismatch,
             Failure::SourceVanished | Failure::SourceChanged => Self::SourceChanged,
-            Failure::ReceiptInvalid | Failure::Protocol | Failure::Version => Self::Protocol,
+            Failure::ReceiptInvalid | Failure::Garbled | Failure::Protocol | Failure::Version => Self::Protocol,
             Failure::NotAdmitted => Self::NotAdmitted,
             Failure::WeakerThanRequired => Self::WeakerThanRequired,
         }

@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::report::exact;
 use super::requirement::{durable_of, origin_of, stored_of};
 use super::safe_name::safe;
+use crate::protocol::entry::Attributes;
 use crate::protocol::receipt::{Proof, Receipt, ReceiptFile};
 
 /// Version of the form.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// The last second of the year 9999: later times are not told as a date.
 const LAST_DATE_SECONDS: u64 = 253_402_300_799;
 
@@ -57,6 +58,15 @@ struct File {
     origin: String,
     stored: String,
     durable: String,
+    /// As asked for, in octal digits.
+    mode: String,
+    modified: Modified,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Modified {
+    seconds: i64,
+    nanoseconds: u32,
 }
 
 /// The receipt and its signature as one line, without the line break.
@@ -113,6 +123,11 @@ impl From<&ReceiptFile> for File {
             origin: file.proof.origin.word().to_owned(),
             stored: file.proof.stored.word().to_owned(),
             durable: file.proof.durable.word().to_owned(),
+            mode: octal(file.attributes.mode),
+            modified: Modified {
+                seconds: file.attributes.modified_seconds,
+                nanoseconds: file.attributes.modified_nanoseconds,
+            },
         }
     }
 }
@@ -130,8 +145,21 @@ impl TryFrom<File> for ReceiptFile {
                 stored: stored_of(&file.stored).ok_or(ReceiptLineError::Field("stored"))?,
                 durable: durable_of(&file.durable).ok_or(ReceiptLineError::Field("durable"))?,
             },
+            attributes: Attributes {
+                mode: u32::from_str_radix(&file.mode, 8)
+                    .ok()
+                    .filter(|&mode| octal(mode) == file.mode)
+                    .ok_or(ReceiptLineError::Field("mode"))?,
+                modified_seconds: file.modified.seconds,
+                modified_nanoseconds: file.modified.nanoseconds,
+            },
         })
     }
+}
+
+/// A mode as chmod takes it.
+fn octal(mode: u32) -> String {
+    format!("{mode:04o}")
 }
 
 /// RFC 3339, or words where there is no such date: the clock is the other side's and may say anything.
@@ -171,6 +199,11 @@ mod tests {
             length_bytes: u64::MAX - index as u64,
             root: [index as u8; 32],
             proof,
+            attributes: Attributes {
+                mode: 0o40 + index as u32,
+                modified_seconds: -5,
+                modified_nanoseconds: 999_999_999,
+            },
         });
         Receipt {
             transfer: [1; 16],
@@ -203,10 +236,11 @@ mod tests {
         assert_eq!(
             line,
             format!(
-                "{{\"version\":1,\"transfer\":\"{}\",\"directory\":\"/d\\\\xff\",\"directory_bytes\":\"L2T/\",\
+                "{{\"version\":2,\"transfer\":\"{}\",\"directory\":\"/d\\\\xff\",\"directory_bytes\":\"L2T/\",\
                  \"time\":\"2023-11-14T22:13:20Z\",\"time_seconds\":1700000000,\"receiver\":\"{}\",\"sender\":\"{}\",\
                  \"files\":[{{\"path\":\"a\\\\nb\",\"path_bytes\":\"YQpi\",\"length\":18446744073709551615,\
-                 \"root\":\"{root}\",\"origin\":\"first-read\",\"stored\":\"cache\",\"durable\":\"no\"}}],\
+                 \"root\":\"{root}\",\"origin\":\"first-read\",\"stored\":\"cache\",\"durable\":\"no\",\
+                 \"mode\":\"0040\",\"modified\":{{\"seconds\":-5,\"nanoseconds\":999999999}}}}],\
                  \"signature\":\"{}\"}}",
                 "01".repeat(16),
                 "02".repeat(32),
@@ -236,6 +270,8 @@ mod tests {
             ("first-read", "none", "origin"),
             ("\"cache\"", "\"Cache\"", "stored"),
             ("\"no\"", "\"maybe\"", "durable"),
+            ("\"0040\"", "\"40\"", "mode"),
+            ("\"0040\"", "\"0048\"", "mode"),
         ] {
             let other = line.replacen(from, to, 1);
             assert_ne!(other, line);
@@ -248,8 +284,8 @@ mod tests {
 
     #[test]
     fn a_later_version_and_no_receipt_at_all_are_told_apart() {
-        assert!(matches!(from_line("{\"version\":2,\"files\":7}"), Err(ReceiptLineError::Version(2))));
-        for line in ["", "{}", "null", "{\"version\":1}", "[1]"] {
+        assert!(matches!(from_line("{\"version\":3,\"files\":7}"), Err(ReceiptLineError::Version(3))));
+        for line in ["", "{}", "null", "{\"version\":2}", "[2]"] {
             assert!(matches!(from_line(line), Err(ReceiptLineError::Form(_))), "{line}");
         }
     }

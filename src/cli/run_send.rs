@@ -233,6 +233,12 @@ fn early(ended: Ended, report: &Report) -> Option<ExitCode> {
             );
             Some(ExitCode::NotConnected)
         }
+        Ended::Refused(Failure::Garbled) => {
+            let words = "control data kept arriving otherwise than it was sent";
+            let hint = "something between the two sides, or the memory of one, changes data; what has arrived is kept";
+            report.error(words, Some(hint));
+            Some(ExitCode::of(Failure::Garbled))
+        }
         Ended::Refused(failure) => {
             let hint = match failure {
                 Failure::DestinationParentMissing => Some("create the directory that is to hold it first"),

@@ -144,6 +144,10 @@ pub enum Failure {
     #[n(33)]
     #[error("no such file or directory")]
     SourceMissing,
+    /// Something that was said about it, its name or attributes perhaps, is not what the other side meant.
+    #[n(34)]
+    #[error("control data arrived otherwise than it was sent")]
+    Garbled,
 }
 
 /// What can be done about a [`Failure`].
@@ -175,6 +179,7 @@ impl Failure {
             | Self::SourceUnstable
             | Self::SourceIo
             | Self::ReceiptInvalid
+            | Self::Garbled
             | Self::Protocol => Remedy::NeedsRepair,
             _ => Remedy::NeedsPerson,
         }

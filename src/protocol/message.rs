@@ -12,8 +12,10 @@
 //! page      > FinishDirectories  < Finished
 //! ```
 //!
-//! On the wire a message is its length in bytes (u32, little-endian, at most `MESSAGE_BYTES_MAX`) and that many bytes
-//! of CBOR (RFC 8949): an array of the message's number and its fields in order. Unknown further fields are skipped.
+//! On the wire a message is CBOR (RFC 8949), an array of the message's number and its fields in order, between a prefix and
+//! a check. The prefix is the length of both other parts together in three bytes, little-endian, and a fourth that all four
+//! give 0xff with by exclusive or; the check is the first 16 bytes of the BLAKE3 hash of the CBOR. So one flipped bit of
+//! anything said is noticed at once, and not when it has done harm. Unknown further fields are skipped.
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
@@ -55,6 +57,9 @@ pub enum FromSender {
         /// The files, each at most one chunk long.
         #[n(1)]
         files: Vec<GroupFile>,
+        /// See [`Terms::group`](super::terms::Terms::group).
+        #[n(2)]
+        meant: Hash32,
     },
     /// The bytes of these files follow this message at once, in this order, each as long as was offered.
     #[n(5)]
@@ -77,6 +82,9 @@ pub enum FromSender {
         /// Size of its chunks in bytes.
         #[n(3)]
         chunk_bytes: u32,
+        /// See [`Terms::file`](super::terms::Terms::file).
+        #[n(4)]
+        meant: Hash32,
     },
     /// These chunks of the staging file are right.
     #[n(8)]
@@ -106,13 +114,23 @@ pub enum FromSender {
         /// How the sender knows it.
         #[n(1)]
         origin: Origin,
+        /// What the sender means to have sent: see [`Terms::entry`](super::terms::Terms::entry).
+        #[n(2)]
+        entry: Hash32,
     },
     /// The sender gives this file up; what is staged may stay.
     #[n(13)]
     GiveUp(#[n(0)] Failure),
     /// Everything in these directories is committed: set their modes and times.
     #[n(14)]
-    FinishDirectories(#[n(0)] DirectoryTable),
+    FinishDirectories {
+        /// These.
+        #[n(0)]
+        directories: DirectoryTable,
+        /// See [`Terms::page`](super::terms::Terms::page).
+        #[n(1)]
+        meant: Hash32,
+    },
 }
 
 /// What a receiver says.
@@ -382,6 +400,9 @@ pub struct IndexedOrigin {
     /// The word.
     #[n(2)]
     pub origin: Origin,
+    /// What the sender means to have sent: see [`Terms::entry`](super::terms::Terms::entry).
+    #[n(3)]
+    pub entry: Hash32,
 }
 
 /// What was proved of the file of a group with this number.
@@ -427,7 +448,8 @@ pub struct Signed {
 pub const CHUNK_HEADER_BYTES: usize = 64;
 
 /// Opens a chunk stream; the chunk's bytes follow, then the stream ends. All integers little-endian:
-/// bytes 0..8 job, 8..16 chunk index, 16..20 length in bytes, 20..24 round, 24..32 zero, 32..64 chaining value.
+/// bytes 0..8 job, 8..16 chunk index, 16..20 length in bytes, 20..24 round, 24..32 check, 32..64 chaining value. The check
+/// is the first 8 bytes of the BLAKE3 hash of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkHeader {
     /// The file's job.
@@ -452,25 +474,29 @@ impl ChunkHeader {
         bytes[16..20].copy_from_slice(&self.length_bytes.to_le_bytes());
         bytes[20..24].copy_from_slice(&self.round.to_le_bytes());
         bytes[32..].copy_from_slice(&self.hash.0);
+        // Made while their place holds zeros.
+        let check = Root::of(&bytes).0;
+        bytes[24..32].copy_from_slice(&check[..8]);
         bytes
     }
 
-    /// Reads the bytes; nothing if the reserved ones are not zero.
+    /// Reads the bytes; nothing if their check says that they arrived otherwise than they were sent.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; CHUNK_HEADER_BYTES]) -> Option<Self> {
         let (job, rest) = bytes.split_first_chunk()?;
         let (index, rest) = rest.split_first_chunk()?;
         let (length, rest) = rest.split_first_chunk()?;
         let (round, rest) = rest.split_first_chunk()?;
-        let (reserved, rest) = rest.split_first_chunk::<8>()?;
+        let (_check, rest) = rest.split_first_chunk::<8>()?;
         let (hash, _) = rest.split_first_chunk()?;
-        (*reserved == [0; 8]).then_some(Self {
+        let header = Self {
             job: u64::from_le_bytes(*job),
             index: u64::from_le_bytes(*index),
             length_bytes: u32::from_le_bytes(*length),
             round: u32::from_le_bytes(*round),
             hash: PieceHash(*hash),
-        })
+        };
+        (header.to_bytes() == *bytes).then_some(header)
     }
 }
 
@@ -480,6 +506,9 @@ pub enum MessageError {
     /// Longer than `MESSAGE_BYTES_MAX`.
     #[error("a message of {0} bytes is longer than allowed")]
     TooLong(usize),
+    /// Its length or its check does not fit the rest.
+    #[error("a message arrived otherwise than it was sent")]
+    Garbled,
     /// No CBOR of a message.
     #[error("a message is malformed")]
     Malformed(#[from] minicbor::decode::Error),
@@ -488,34 +517,62 @@ pub enum MessageError {
     TrailingBytes(usize),
 }
 
-/// The message as it goes onto the wire: length and CBOR.
+/// Bytes of the check that follows a message's CBOR.
+pub const CHECK_BYTES: usize = 16;
+/// What the four bytes of a prefix give by exclusive or.
+const PREFIX_PARITY: u8 = 0xff;
+
+/// The check of a message's CBOR.
+#[must_use]
+pub fn check_of(cbor: &[u8]) -> [u8; CHECK_BYTES] {
+    *Root::of(cbor).0.first_chunk().expect("a hash is longer than a check")
+}
+
+/// The message as it goes onto the wire.
 ///
 /// # Panics
 /// If it is longer than `MESSAGE_BYTES_MAX`: whoever builds a message keeps to the limits of its parts.
 #[must_use]
 pub fn to_wire<M: Encode<()>>(message: &M) -> Vec<u8> {
-    let mut bytes = vec![0; 4];
-    minicbor::encode(message, &mut bytes).expect("encoding into memory cannot fail");
-    let length = bytes.len() - 4;
+    let mut cbor = Vec::new();
+    minicbor::encode(message, &mut cbor).expect("encoding into memory cannot fail");
+    frame(&cbor, check_of(&cbor))
+}
+
+/// CBOR between its prefix and this check, as it goes onto the wire.
+///
+/// # Panics
+/// As [`to_wire`].
+#[must_use]
+pub fn frame(cbor: &[u8], check: [u8; CHECK_BYTES]) -> Vec<u8> {
+    let length = cbor.len() + CHECK_BYTES;
     assert!(length <= MESSAGE_BYTES_MAX, "a message of {length} bytes was built");
-    bytes[..4].copy_from_slice(&u32::try_from(length).expect("below the maximum").to_le_bytes());
-    bytes
+    let [low, middle, high, _] = u32::try_from(length).expect("below the maximum").to_le_bytes();
+    [&[low, middle, high, low ^ middle ^ high ^ PREFIX_PARITY][..], cbor, &check].concat()
 }
 
-/// Length of a message from its first four bytes, checked before anything is allocated for it.
+/// Bytes of a message that follow its first four, checked before anything is allocated for them.
 pub fn length_from_wire(prefix: [u8; 4]) -> Result<usize, MessageError> {
-    let length = u32::from_le_bytes(prefix) as usize;
-    if length > MESSAGE_BYTES_MAX {
-        return Err(MessageError::TooLong(length));
+    let [low, middle, high, parity] = prefix;
+    if low ^ middle ^ high ^ parity != PREFIX_PARITY {
+        return Err(MessageError::Garbled);
     }
-    Ok(length)
+    match u32::from_le_bytes([low, middle, high, 0]) as usize {
+        length if length > MESSAGE_BYTES_MAX => Err(MessageError::TooLong(length)),
+        length if length < CHECK_BYTES => Err(MessageError::Garbled),
+        length => Ok(length),
+    }
 }
 
-/// The message that these bytes are; all of them must belong to it.
+/// The message that these bytes after its first four are; all of them must belong to it.
 pub fn from_wire<M: for<'b> Decode<'b, ()>>(bytes: &[u8]) -> Result<M, MessageError> {
-    let mut decoder = minicbor::Decoder::new(bytes);
+    let (cbor, check) = bytes.split_last_chunk().ok_or(MessageError::Garbled)?;
+    if check_of(cbor) != *check {
+        return Err(MessageError::Garbled);
+    }
+    let mut decoder = minicbor::Decoder::new(cbor);
     let message = decoder.decode()?;
-    match bytes.len() - decoder.position() {
+    match cbor.len() - decoder.position() {
         0 => Ok(message),
         trailing => Err(MessageError::TrailingBytes(trailing)),
     }
@@ -531,54 +588,89 @@ mod tests {
         data_encoding::HEXLOWER.encode(bytes)
     }
 
+    /// The CBOR of a message in hexadecimal digits.
+    fn cbor<M: Encode<()>>(message: &M) -> String {
+        let wire = to_wire(message);
+        hex(&wire[4..wire.len() - CHECK_BYTES])
+    }
+
+    /// As if this CBOR had come with its right check.
+    fn read(cbor: &[u8]) -> Result<FromReceiver, MessageError> {
+        from_wire(&frame(cbor, check_of(cbor))[4..])
+    }
+
     #[test]
     fn golden_bytes_of_messages() {
         let hello = FromSender::Hello { minor: 0, proof: [0xab; 32] };
-        assert_eq!(hex(&to_wire(&hello)), format!("26000000820082005820{}", "ab".repeat(32)));
-        assert_eq!(hex(&to_wire(&FromSender::Working)), "03000000820280");
-        assert_eq!(
-            hex(&to_wire(&FromSender::Keep(Run { first: 1, count: 300 }))),
-            "080000008208818201 19012c".replace(' ', "")
-        );
-        assert_eq!(hex(&to_wire(&FromReceiver::Refused(Failure::NoSpace))), "0400000082048104");
-        assert_eq!(hex(&to_wire(&FromReceiver::Bad(7))), "04000000820a8107");
+        assert_eq!(cbor(&hello), format!("820082005820{}", "ab".repeat(32)));
+        assert_eq!(cbor(&FromSender::Working), "820280");
+        assert_eq!(cbor(&FromSender::Keep(Run { first: 1, count: 300 })), "820881820119012c");
+        let commit = FromSender::CommitFile { root: [1; 32], origin: Origin::Reread, entry: Hash32([2; 32]) };
+        assert_eq!(cbor(&commit), format!("820c835820{}015820{}", "01".repeat(32), "02".repeat(32)));
+        assert_eq!(cbor(&FromReceiver::Refused(Failure::NoSpace)), "82048104");
+        assert_eq!(cbor(&FromReceiver::Refused(Failure::Garbled)), "8204811822");
+        assert_eq!(cbor(&FromReceiver::Bad(7)), "820a8107");
+    }
+
+    #[test]
+    fn golden_bytes_around_a_message() {
+        assert_eq!(hex(&to_wire(&FromSender::Working)), "130000ec820280e0744b243c775f52bda3908bbf5e12fe");
+        let long = to_wire(&FromSender::Redo { round: 1, chunks: vec![u64::MAX; 100] });
+        assert_eq!(long[..4], [0x9a, 3, 0, 0xff ^ 0x9a ^ 3]);
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_message_and_of_a_chunk_header_is_noticed() {
+        let right = to_wire(&FromReceiver::Bad(7));
+        for bit in 0..right.len() * 8 {
+            let mut wrong = right.clone();
+            wrong[bit / 8] ^= 1 << (bit % 8);
+            let length = length_from_wire(*wrong.first_chunk().expect("a prefix"));
+            let read = length.and_then(|_| from_wire::<FromReceiver>(&wrong[4..]));
+            assert!(matches!(read, Err(MessageError::Garbled)), "bit {bit}: {read:?}");
+        }
+        let header = ChunkHeader { job: 1, index: 2, length_bytes: 3, round: 4, hash: PieceHash([5; 32]) };
+        for bit in 0..CHUNK_HEADER_BYTES * 8 {
+            let mut wrong = header.to_bytes();
+            wrong[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(ChunkHeader::from_bytes(&wrong), None, "bit {bit}");
+        }
     }
 
     #[test]
     fn golden_bytes_of_a_chunk_header() {
         let header = ChunkHeader { job: 1, index: 2, length_bytes: 3, round: 4, hash: PieceHash([5; 32]) };
-        let expected = format!("0100000000000000020000000000000003000000040000000000000000000000{}", "05".repeat(32));
+        let numbers = "010000000000000002000000000000000300000004000000";
+        let expected = format!("{numbers}192778a3065d3459{}", "05".repeat(32));
         assert_eq!(hex(&header.to_bytes()), expected);
         assert_eq!(ChunkHeader::from_bytes(&header.to_bytes()), Some(header));
     }
 
     #[test]
-    fn a_chunk_header_with_reserved_bytes_set_is_refused() {
-        let mut bytes = [0; CHUNK_HEADER_BYTES];
-        bytes[24] = 1;
-        assert_eq!(ChunkHeader::from_bytes(&bytes), None);
-    }
-
-    #[test]
     fn a_message_above_the_limit_is_refused_before_it_is_read() {
-        assert!(length_from_wire((MESSAGE_BYTES_MAX as u32).to_le_bytes()).is_ok());
-        for length in [MESSAGE_BYTES_MAX as u32 + 1, u32::MAX] {
-            assert!(matches!(length_from_wire(length.to_le_bytes()), Err(MessageError::TooLong(_))));
+        let prefix = |length: u32| {
+            let [low, middle, high, _] = length.to_le_bytes();
+            [low, middle, high, low ^ middle ^ high ^ 0xff]
+        };
+        assert!(length_from_wire(prefix(MESSAGE_BYTES_MAX as u32)).is_ok());
+        for length in [MESSAGE_BYTES_MAX as u32 + 1, (1 << 24) - 1] {
+            assert!(matches!(length_from_wire(prefix(length)), Err(MessageError::TooLong(_))));
         }
+        assert!(matches!(length_from_wire(prefix(15)), Err(MessageError::Garbled)), "no room for the check");
     }
 
     #[test]
     fn malformed_messages_are_refused() {
-        let good = to_wire(&FromReceiver::Bad(7));
-        let body = &good[4..];
-        assert!(from_wire::<FromReceiver>(body).is_ok());
-        assert!(from_wire::<FromReceiver>(&body[..body.len() - 1]).is_err(), "cut short");
-        assert!(matches!(from_wire::<FromReceiver>(&[body, &[0]].concat()), Err(MessageError::TrailingBytes(1))));
-        assert!(from_wire::<FromReceiver>(&[0x82, 0x18, 99, 0x80]).is_err(), "unknown number");
-        assert!(from_wire::<FromReceiver>(&[0x82, 4, 0x81, 0x18, 250]).is_err(), "unknown failure");
-        assert!(from_wire::<FromReceiver>(&[]).is_err());
+        let good = [0x82, 10, 0x81, 7];
+        assert!(read(&good).is_ok());
+        assert!(read(&good[..3]).is_err(), "cut short");
+        assert!(matches!(read(&[&good[..], &[0]].concat()), Err(MessageError::TrailingBytes(1))));
+        assert!(read(&[0x82, 0x18, 99, 0x80]).is_err(), "unknown number");
+        assert!(read(&[0x82, 4, 0x81, 0x18, 250]).is_err(), "unknown failure");
+        assert!(read(&[]).is_err());
+        assert!(matches!(from_wire::<FromReceiver>(&[]), Err(MessageError::Garbled)), "not even a check");
         // A list that says it has 2^62 elements.
-        assert!(from_wire::<FromReceiver>(&[0x82, 5, 0x81, 0x9b, 0x40, 0, 0, 0, 0, 0, 0, 0]).is_err());
+        assert!(read(&[0x82, 5, 0x81, 0x9b, 0x40, 0, 0, 0, 0, 0, 0, 0]).is_err());
     }
 
     #[test]
@@ -595,7 +687,9 @@ mod tests {
         #[test]
         fn no_bytes_make_decoding_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             prop_assert!(from_wire::<FromSender>(&bytes).is_err() || !bytes.is_empty());
-            prop_assert!(from_wire::<FromReceiver>(&bytes).is_err() || !bytes.is_empty());
+            let checked = frame(&bytes, check_of(&bytes));
+            prop_assert!(from_wire::<FromSender>(&checked[4..]).is_err() || !bytes.is_empty());
+            prop_assert!(from_wire::<FromReceiver>(&checked[4..]).is_err() || !bytes.is_empty());
         }
 
         #[test]

@@ -9,6 +9,7 @@ pub mod message;
 pub mod receipt;
 pub mod receiving;
 pub mod sending;
+pub mod terms;
 
 /// Every limit of the program: sizes, counts, waits and queues. What the other side says never raises one.
 pub mod limits {
@@ -88,6 +89,9 @@ pub mod limits {
     pub const PROGRESS_BYTES_MIN: u64 = 64 << 10;
     /// Times in a row that a side may say it is busy, and nothing else: then it is dropped (10 minutes).
     pub const WORKING_IN_A_ROW_MAX: u32 = 120;
+    /// Connections in a row that end because control data arrived damaged, with nothing brought on by any of them: then the
+    /// transfer is given up.
+    pub const GARBLED_CONNECTIONS_MAX: u32 = 5;
     /// How long a staging file held by another process is waited for: a killed run needs a moment to let go.
     pub const LOCK_WAIT: Duration = Duration::from_secs(5);
     /// First and longest pause between two attempts to connect again.

@@ -5,6 +5,7 @@
 
 use minicbor::{Decode, Encode};
 
+use super::entry::Attributes;
 use crate::hash::Root;
 
 /// How the sender knows what the source is. Ordered from the least to the most.
@@ -121,6 +122,10 @@ pub struct ReceiptFile {
     /// How much was proved.
     #[n(3)]
     pub proof: Proof,
+    /// Mode and time that the receiver was asked to set. Its umask may take bits off the mode, and it leaves alone what an
+    /// equal target of another owner has.
+    #[n(4)]
+    pub attributes: Attributes,
 }
 
 /// What the receiver states about committed files of one job: a large file, or a group of small ones.
@@ -147,7 +152,7 @@ pub struct Receipt {
 }
 
 /// Separates receipts from anything else the same key may sign.
-const CONTEXT: &[u8] = b"careful receipt, version 1\0";
+const CONTEXT: &[u8] = b"careful receipt, version 2\0";
 
 impl Receipt {
     /// The bytes that are signed: a fixed prefix and the BLAKE3 hash of the fields as CBOR.
@@ -164,7 +169,8 @@ mod tests {
 
     fn receipt() -> Receipt {
         let proof = Proof { origin: Origin::Reread, stored: Stored::Device, durable: Durable::Yes };
-        let file = ReceiptFile { path: b"a/b".to_vec(), length_bytes: 3, root: [7; 32], proof };
+        let attributes = Attributes { mode: 0o644, modified_seconds: 5, modified_nanoseconds: 6 };
+        let file = ReceiptFile { path: b"a/b".to_vec(), length_bytes: 3, root: [7; 32], proof, attributes };
         Receipt {
             transfer: [1; 16],
             directory: b"/d".to_vec(),
@@ -178,7 +184,7 @@ mod tests {
     #[test]
     fn every_field_is_part_of_the_statement() {
         let whole = receipt().statement();
-        let changes: [fn(&mut Receipt); 9] = [
+        let changes: [fn(&mut Receipt); 12] = [
             |receipt| receipt.transfer[0] ^= 1,
             |receipt| receipt.directory.push(b'x'),
             |receipt| receipt.time_seconds += 1,
@@ -188,6 +194,9 @@ mod tests {
             |receipt| receipt.files[0].length_bytes += 1,
             |receipt| receipt.files[0].root[5] ^= 1,
             |receipt| receipt.files[0].proof.stored = Stored::Cache,
+            |receipt| receipt.files[0].attributes.mode = 0o600,
+            |receipt| receipt.files[0].attributes.modified_seconds += 1,
+            |receipt| receipt.files[0].attributes.modified_nanoseconds += 1,
         ];
         for change in changes {
             let mut other = receipt();

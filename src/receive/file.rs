@@ -23,7 +23,7 @@ use crate::protocol::failure::Failure;
 use crate::protocol::limits::{
     CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNKS_MAX, HASHES_PER_MESSAGE_MAX, SMALL_FILE_BYTES_MAX,
 };
-use crate::protocol::message::{FileAnswer, FromReceiver, FromSender, IndexedHash, Run};
+use crate::protocol::message::{FileAnswer, FromReceiver, FromSender, Hash32, IndexedHash, Run};
 use crate::protocol::receipt::{Origin, Stored};
 use crate::protocol::receiving::{Action, FileReceiving};
 use crate::reading::hash_range;
@@ -79,8 +79,8 @@ pub(super) async fn serve(
     };
     loop {
         job.act(outgoing).await?;
-        if let Some((root, origin)) = job.agreed_commit() {
-            return job.commit(root, origin, &offer.directories, outgoing).await;
+        if let Some(authorised) = job.agreed_commit() {
+            return job.commit(authorised, &offer.directories, outgoing).await;
         }
         tokio::select! {
             () = job.wake.notified() => {}
@@ -89,7 +89,9 @@ pub(super) async fn serve(
                 let message: Option<FromSender> = message?;
                 session.heard.message();
                 match message.ok_or(Failure::Protocol)? {
-                    FromSender::CommitFile { root, origin } => job.shared().commit = Some((Root(root), origin)),
+                    FromSender::CommitFile { root, origin, entry } => {
+                        job.shared().commit = Some(Authorised { root: Root(root), origin, entry });
+                    }
                     FromSender::GiveUp(_) => return Ok(()),
                     message => job.hear(message).await?,
                 }
@@ -189,7 +191,7 @@ pub(super) struct Shared {
     /// Whether anything had to be written.
     is_staging: bool,
     /// The sender's authorisation, once it is here.
-    commit: Option<(Root, Origin)>,
+    commit: Option<Authorised>,
     bad: Vec<u64>,
     failure: Option<Failure>,
     /// Hashes of what was there, by chunk, as the sender was told.
@@ -197,6 +199,14 @@ pub(super) struct Shared {
     pub(super) target: Vec<Option<PieceHash>>,
     /// Whether every read-back so far was proven to come from the device.
     pub(super) from_device: bool,
+}
+
+/// The sender's word that the file may be renamed.
+#[derive(Clone, Copy, Debug)]
+struct Authorised {
+    root: Root,
+    origin: Origin,
+    entry: Hash32,
 }
 
 /// Where the staging file stands.
@@ -357,7 +367,7 @@ impl FileJob {
 
     /// The sender's authorisation, once this side is done, too: flushed and read back, or with nothing written at all. The
     /// last chunks may have been kept, and the sender has nothing to wait for then.
-    fn agreed_commit(&self) -> Option<(Root, Origin)> {
+    fn agreed_commit(&self) -> Option<Authorised> {
         let shared = self.shared();
         shared.commit.filter(|_| !shared.is_staging || shared.state.root_read_back().is_some())
     }
@@ -472,8 +482,7 @@ impl FileJob {
     /// The sender compared everything and authorises this root.
     async fn commit(
         self: Arc<Self>,
-        root: Root,
-        origin: Origin,
+        Authorised { root, origin, entry }: Authorised,
         directories: &DirectoryTable,
         outgoing: &mut Outgoing,
     ) -> Result<(), JobError> {
@@ -481,12 +490,26 @@ impl FileJob {
         if misreads > 0 {
             tracing::warn!("{misreads} chunks were read back wrong once, and right the second time");
         }
+        if let Err(failure) = self.session.agree(directories, &self.entry, entry) {
+            let job = Arc::clone(&self);
+            workers::run(move || job.discard()).await;
+            return Err(failure.into());
+        }
         let job = Arc::clone(&self);
         let committed = workers::run(move || job.commit_now(root)).await?;
         let path = self.session.path_of(directories, &self.entry)?;
-        let signed = self.session.signer.sign([(path, committed, origin)]);
+        let signed = self.session.signer.sign([(path, self.entry.attributes, committed, origin)]);
         outgoing.send(&FromReceiver::FileReceipt { proof: proof(committed, origin), signed }).await?;
         Ok(())
+    }
+
+    /// Nobody meant a file of this name: there is nothing to come back for.
+    fn discard(&self) {
+        match std::mem::replace(&mut *self.phase(), Phase::Over) {
+            Phase::Writing(staging) => staging.discard(),
+            Phase::Flushed(flushed) => flushed.write_again().discard(),
+            Phase::Unopened(_) | Phase::Over => {}
+        }
     }
 
     fn commit_now(&self, root: Root) -> Result<Committed, Failure> {

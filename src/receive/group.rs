@@ -14,7 +14,7 @@ use super::job::{JobError, Session};
 use super::stage::Arrivals;
 use super::staging::{Flushed, ReadBack, Staging, Target, remove_leftover};
 use crate::hash::{PieceHash, Position, Root};
-use crate::protocol::entry::{DirectoryTable, FileEntry};
+use crate::protocol::entry::{Attributes, DirectoryTable, FileEntry};
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::{GROUP_BYTES_MAX, GROUP_FILES_MAX, SMALL_FILE_BYTES_MAX};
 use crate::protocol::message::{
@@ -293,6 +293,10 @@ impl GroupJob {
         let (mut renamed, mut renamed_as, mut done) = (Vec::new(), Vec::new(), Vec::new());
         for named in list {
             let file = self.files.get(named.index as usize).ok_or(Failure::Protocol)?;
+            if let Err(failure) = self.session.agree(&self.directories, &file.entry, named.entry) {
+                failed.push(IndexedFailure { index: named.index, failure });
+                continue;
+            }
             let outcome = match file.take() {
                 Slot::ReadBack(read_back) => match read_back.rename(named.root.root()) {
                     Ok(file) => {
@@ -336,11 +340,12 @@ impl GroupJob {
         done: &[(IndexedOrigin, Committed)],
         failed: Vec<IndexedFailure>,
     ) -> Result<FromReceiver, Failure> {
-        let mut signable: Vec<(Vec<u8>, Committed, Origin)> = Vec::with_capacity(done.len());
+        let mut signable: Vec<(Vec<u8>, Attributes, Committed, Origin)> = Vec::with_capacity(done.len());
         let mut files = Vec::with_capacity(done.len());
         for (named, committed) in done {
             let entry = &self.files[named.index as usize].entry;
-            signable.push((self.session.path_of(&self.directories, entry)?, *committed, named.origin));
+            let path = self.session.path_of(&self.directories, entry)?;
+            signable.push((path, entry.attributes, *committed, named.origin));
             files.push(IndexedProof { index: named.index, stored: committed.stored(), durable: committed.durable() });
         }
         Ok(FromReceiver::GroupReceipt { files, failed, signed: self.session.signer.sign(signable) })

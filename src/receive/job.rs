@@ -15,8 +15,9 @@ use crate::protocol::failure::Failure;
 use crate::protocol::limits::{
     CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MIN, CHUNK_STREAMS_MAX, JOBS_AT_ONCE_MAX, PATH_BYTES_MAX, SMALL_CHUNK_STREAMS_MAX,
 };
-use crate::protocol::message::Begin;
+use crate::protocol::message::{Begin, Hash32};
 use crate::protocol::receipt::Stored;
+use crate::protocol::terms::Terms;
 use crate::seams::buffer::{Parcel, Pool};
 use crate::seams::disk::Reading;
 use crate::wire::WireError;
@@ -53,6 +54,7 @@ impl From<WireError> for JobError {
 pub(super) struct Session {
     pub(super) connection: Connection,
     pub(super) begin: Begin,
+    pub(super) terms: Terms,
     pub(super) directories: Directories,
     pub(super) jobs: Jobs<dyn Arrivals>,
     /// Queue of pieces out of QUIC.
@@ -121,5 +123,12 @@ impl Session {
     pub(super) fn path_of(&self, table: &DirectoryTable, entry: &FileEntry) -> Result<Vec<u8>, Failure> {
         let path = table.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;
         if path.len() > PATH_BYTES_MAX { Err(Failure::PathTooLong) } else { Ok(path) }
+    }
+
+    /// Whether the entry as it was offered is what the sender means to have sent: to be asked before it gets a final name.
+    pub(super) fn agree(&self, table: &DirectoryTable, entry: &FileEntry, meant: Hash32) -> Result<(), Failure> {
+        let path = self.path_of(table, entry)?;
+        let told = self.terms.entry(&path, entry.length_bytes, entry.attributes);
+        if told == meant { Ok(()) } else { Err(Failure::Garbled) }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::commit::Committed;
+use crate::protocol::entry::Attributes;
 use crate::protocol::message::Signed;
 use crate::protocol::receipt::{Origin, Proof, Receipt, ReceiptFile};
 use crate::wire::identity::{KeyPair, PublicKey};
@@ -19,10 +20,12 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    /// Signs for the committed files of one job, each with its path below the destination and the sender's word.
-    pub(super) fn sign(&self, files: impl IntoIterator<Item = (Vec<u8>, Committed, Origin)>) -> Signed {
-        let files = files.into_iter().map(|(path, committed, origin)| ReceiptFile {
+    /// Signs for the committed files of one job, each with its path below the destination, the attributes that were asked
+    /// for, and the sender's word.
+    pub(super) fn sign(&self, files: impl IntoIterator<Item = (Vec<u8>, Attributes, Committed, Origin)>) -> Signed {
+        let files = files.into_iter().map(|(path, attributes, committed, origin)| ReceiptFile {
             path,
+            attributes,
             length_bytes: committed.length_bytes(),
             root: committed.root().0,
             proof: proof(committed, origin),

@@ -19,7 +19,8 @@ use crate::protocol::failure::Failure;
 use crate::protocol::limits::{
     CHUNK_BYTES_MAX, CHUNK_STREAMS_MAX, GREETING_TIMEOUT, JOBS_AT_ONCE_MAX, POOL_BYTES, QUEUE_PARCELS, WORKING_EVERY,
 };
-use crate::protocol::message::{Begin, FromReceiver, FromSender, IndexedFailure, Ready};
+use crate::protocol::message::{Begin, FromReceiver, FromSender, Hash32, IndexedFailure, MessageError, Ready};
+use crate::protocol::terms::Terms;
 use crate::seams::Environment;
 use crate::seams::buffer::{Hop, Parcel, Piece, Pool};
 use crate::transit;
@@ -84,7 +85,14 @@ pub enum Ending {
 pub async fn greet(receiver: &Receiver, connection: &Connection) -> Option<(Outgoing, Incoming)> {
     let greeting = async {
         let (mut outgoing, mut incoming) = connection.accept_job().await.ok()?;
-        let Ok(Some(FromSender::Hello { proof, .. })) = incoming.receive().await else { return None };
+        let proof = match incoming.receive().await {
+            Ok(Some(FromSender::Hello { proof, .. })) => proof,
+            Err(error) => {
+                close_if_garbled(connection, &error);
+                return None;
+            }
+            _ => return None,
+        };
         let exporter = connection.exporter().ok()?;
         match receiver.admission.admit(connection.peer_key(), &exporter, &proof, now_seconds()) {
             Ok(()) => {
@@ -121,7 +129,17 @@ pub async fn serve(receiver: &Receiver, connection: Connection, control: (Outgoi
             connection.close(CloseReason::Done);
             Ending::Refused(failure)
         }
-        Err(JobError::Wire(error)) => left(&error),
+        Err(JobError::Wire(error)) => {
+            close_if_garbled(&connection, &error);
+            left(&error)
+        }
+    }
+}
+
+/// What was damaged once may be anything else's fault: the sender is to come back and say it again.
+fn close_if_garbled(connection: &Connection, error: &WireError) {
+    if error.is_garbled() {
+        connection.close(CloseReason::Garbled);
     }
 }
 
@@ -139,7 +157,7 @@ async fn begin(
     connection.raise_windows();
     connection.allow_streams(JOBS_AT_ONCE_MAX + 1, CHUNK_STREAMS_MAX);
     let message = tokio::time::timeout(GREETING_TIMEOUT, incoming.receive()).await;
-    let Ok(Some(FromSender::Begin(begin))) = message.map_err(|_| Failure::Protocol)? else {
+    let Some(FromSender::Begin(begin)) = message.map_err(|_| Failure::Protocol)?? else {
         return Err(Failure::Protocol.into());
     };
     let (disk, policy) = (Arc::clone(&receiver.environment.disk), receiver.policy.clone());
@@ -156,8 +174,9 @@ async fn begin(
         RootPolicy::Fixed(_) => Vec::new(),
     };
     let file_name = destination.file_name.as_ref().map(|name| name.as_bytes().to_vec().into());
-    let session = session(receiver, connection, begin, &destination, told.clone());
-    outgoing.send(&FromReceiver::Ready(Ready { file_name, directory: told })).await?;
+    let ready = Ready { file_name, directory: told };
+    let session = session(receiver, connection, begin, &destination, &ready);
+    outgoing.send(&FromReceiver::Ready(ready)).await?;
     Ok(session)
 }
 
@@ -166,7 +185,7 @@ fn session(
     connection: &Connection,
     begin: Begin,
     destination: &Destination,
-    told: Vec<u8>,
+    ready: &Ready,
 ) -> Arc<Session> {
     let jobs: Jobs<dyn Arrivals> = Jobs::default();
     let buffers = &receiver.environment.buffers;
@@ -179,10 +198,11 @@ fn session(
         signer: Signer {
             identity: Arc::clone(&receiver.identity),
             transfer: begin.transfer,
-            directory: told,
+            directory: ready.directory.clone(),
             sender: connection.peer_key(),
         },
         connection: connection.clone(),
+        terms: Terms::new(&begin, ready),
         begin,
         directories: Directories::new(destination),
         jobs,
@@ -224,7 +244,10 @@ async fn run(
                 Ok(Some(FromSender::Working)) => session.heard.working(),
                 Ok(Some(FromSender::End)) => break end(connection, outgoing).await,
                 Ok(_) => break Ending::Refused(Failure::Protocol),
-                Err(error) => break left(&error),
+                Err(error) => {
+                    close_if_garbled(connection, &error);
+                    break left(&error);
+                }
             },
             _ = working.tick() => {
                 if let Err(error) = outgoing.send(&FromReceiver::Working).await {
@@ -257,6 +280,7 @@ async fn end(connection: &Connection, outgoing: &mut Outgoing) -> Ending {
 }
 
 async fn serve_job(session: Arc<Session>, mut outgoing: Outgoing, mut incoming: Incoming) {
+    let connection = session.connection.clone();
     let done = first_message(session, &mut outgoing, &mut incoming).await;
     match done {
         Ok(()) => outgoing.finish(),
@@ -265,7 +289,10 @@ async fn serve_job(session: Arc<Session>, mut outgoing: Outgoing, mut incoming: 
                 outgoing.finish();
             }
         }
-        Err(JobError::Wire(error)) => tracing::debug!("a job ended: {error}"),
+        Err(JobError::Wire(error)) => {
+            tracing::debug!("a job ended: {error}");
+            close_if_garbled(&connection, &error);
+        }
     }
 }
 
@@ -277,19 +304,27 @@ async fn first_message(
     let message: Option<FromSender> = incoming.receive().await?;
     session.heard.message();
     match message {
-        Some(FromSender::OfferGroup { directories, files }) => {
+        Some(FromSender::OfferGroup { directories, files, meant }) => {
+            as_meant(session.terms.group(&directories, &files), meant)?;
             group::serve(session, directories, files, outgoing, incoming).await
         }
-        Some(FromSender::OfferFile { job, directories, file, chunk_bytes }) if job < GROUP_NUMBERS => {
+        Some(FromSender::OfferFile { job, directories, file, chunk_bytes, meant }) if job < GROUP_NUMBERS => {
+            as_meant(session.terms.file(job, &directories, &file, chunk_bytes), meant)?;
             file::serve(session, file::Offer { job, directories, file, chunk_bytes }, outgoing, incoming).await
         }
-        Some(FromSender::FinishDirectories(table)) => {
+        Some(FromSender::FinishDirectories { directories: table, meant }) => {
+            as_meant(session.terms.page(&table), meant)?;
             let failed = workers::run(move || session.directories.finish(&table, session.attribute_umask)).await;
             let failed = failed.into_iter().map(|(index, failure)| IndexedFailure { index, failure }).collect();
             Ok(outgoing.send(&FromReceiver::Finished(failed)).await?)
         }
         _ => Err(Failure::Protocol.into()),
     }
+}
+
+/// An offer that is not the one that was meant is damaged like a message whose check does not fit.
+fn as_meant(told: Hash32, meant: Hash32) -> Result<(), WireError> {
+    if told == meant { Ok(()) } else { Err(MessageError::Garbled.into()) }
 }
 
 async fn accept_chunks(session: Arc<Session>, connection: Connection) {
@@ -302,7 +337,10 @@ async fn accept_chunks(session: Arc<Session>, connection: Connection) {
 
 /// Takes one chunk off its stream and hands it to the verify stage.
 async fn take_chunk(session: Arc<Session>, mut stream: ChunkStream) {
-    let Ok(header) = stream.header().await else { return };
+    let header = match stream.header().await {
+        Ok(header) => header,
+        Err(error) => return close_if_garbled(&session.connection, &error),
+    };
     let accepted = session.jobs.find(header.job).and_then(|job| job.accept(header.index, header.round));
     // Not wanted: its job is over, or the chunk is there already.
     let Some(length) = accepted.filter(|&length| length == header.length_bytes as usize) else {

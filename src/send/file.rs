@@ -20,7 +20,7 @@ use crate::hash::{Position, Root};
 use crate::protocol::entry::FileEntry;
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::{CHUNK_BYTES_MAX, CHUNKS_MAX, SMALL_FILE_BYTES_MAX};
-use crate::protocol::message::{ChunkHeader, FileAnswer, FromReceiver, FromSender, Have, Run};
+use crate::protocol::message::{ChunkHeader, FileAnswer, FromReceiver, FromSender, Hash32, Have, Run};
 use crate::protocol::receipt::Origin;
 use crate::protocol::sending::{Action, FileSending, Repairs};
 use crate::reading::{hash_range, read_range};
@@ -56,6 +56,7 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
         length_bytes: geometry.length_bytes(),
         attributes: attributes_of(&open.before),
     };
+    let path = work.directories.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;
     let number = session.next_number();
     let (mut outgoing, mut incoming) = session.connection.open_job().await?;
     let offer = FromSender::OfferFile {
@@ -63,13 +64,16 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
         directories: work.directories.clone(),
         file: entry.clone(),
         chunk_bytes: geometry.chunk_size().bytes(),
+        meant: session.terms.file(number, &work.directories, &entry, geometry.chunk_size().bytes()),
     };
     outgoing.send(&offer).await?;
     let answer = match session.hear(&mut incoming).await? {
-        FromReceiver::FileAnswer(FileAnswer::Trusted) => {
+        FromReceiver::FileAnswer(FileAnswer::Trusted) if session.plan.quick => {
             session.observer.trusted(&work.file.shown());
             return Ok(());
         }
+        // To trust its target by length and time is for the receiver only where that was asked for.
+        FromReceiver::FileAnswer(FileAnswer::Trusted) => return Err(Failure::Protocol.into()),
         FromReceiver::FileAnswer(answer) => answer,
         FromReceiver::Refused(failure) => return Err(failure.into()),
         _ => return Err(Failure::Protocol.into()),
@@ -79,6 +83,7 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
         number,
         source: work.file.clone(),
         open,
+        meant: session.terms.entry(&path, entry.length_bytes, entry.attributes),
         geometry,
         past_cache: OnceLock::new(),
         hashing: Transit::default(),
@@ -96,10 +101,7 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
     session.proved(job.shared().state.most_settled());
     job.count_repairs();
     match committed {
-        Ok((root, origin)) => {
-            let path = work.directories.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;
-            job.receive_receipt(path, root, origin, &mut incoming).await
-        }
+        Ok((root, origin)) => job.receive_receipt(path, root, origin, &mut incoming).await,
         Err(JobError::Problem(problem)) => {
             // A receiver that refused the file does not listen any more.
             match outgoing.send(&FromSender::GiveUp(problem.failure)).await {
@@ -139,6 +141,8 @@ struct FileJob {
     number: u64,
     source: SourceFile,
     open: OpenSource,
+    /// Name, length and attributes under a hash, which the receiver compares before it renames.
+    meant: Hash32,
     geometry: Geometry,
     past_cache: OnceLock<Arc<dyn DiskFile>>,
     /// Chunks that were read and are not hashed yet.
@@ -246,7 +250,7 @@ impl FileJob {
                 let (source, before) = (self.source.clone(), self.open.before);
                 workers::run(move || check_unchanged(&source, &before)).await?;
                 let origin = self.origin();
-                outgoing.send(&FromSender::CommitFile { root: root.0, origin }).await?;
+                outgoing.send(&FromSender::CommitFile { root: root.0, origin, entry: self.meant }).await?;
                 return Ok(Some((root, origin)));
             }
         }
@@ -373,7 +377,9 @@ impl FileJob {
                     if unchanged {
                         self.session.counters.reused_bytes(self.geometry.length_bytes());
                     }
-                    let sent = Sent { path, length_bytes: self.geometry.length_bytes(), root, proof, unchanged };
+                    let attributes = attributes_of(&self.open.before);
+                    let length_bytes = self.geometry.length_bytes();
+                    let sent = Sent { path, length_bytes, attributes, root, proof, unchanged };
                     return Ok(receipt::accept(&self.session, &[sent], &signed)?);
                 }
                 FromReceiver::Refused(failure) => return Err(failure.into()),

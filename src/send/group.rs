@@ -14,7 +14,7 @@ use super::small_files::{Hashing, SecondRead, read_files, second_read};
 use super::source::{Uploads, check_unchanged};
 use super::walk::{GroupWork, SourceFile, attributes_of};
 use crate::hash::{PieceHash, Root};
-use crate::protocol::entry::FileEntry;
+use crate::protocol::entry::{Attributes, FileEntry};
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::{RESENDS_MAX, REWRITES_MAX};
 use crate::protocol::message::{
@@ -300,7 +300,9 @@ impl<'a> Group<'a> {
             };
             Some(GroupFile { entry, root: file.root.map(Into::into) })
         });
-        FromSender::OfferGroup { directories: self.work.directories.clone(), files: files.collect() }
+        let (directories, files) = (self.work.directories.clone(), files.collect::<Vec<_>>());
+        let meant = self.session.terms.group(&directories, &files);
+        FromSender::OfferGroup { directories, files, meant }
     }
 
     async fn hear_answer(&mut self, incoming: &mut Incoming) -> Result<(), JobError> {
@@ -319,10 +321,12 @@ impl<'a> Group<'a> {
                     file.stored = Some(root.root());
                     file.unchanged = true;
                 }
-                GroupFileAnswer::Trusted => {
+                GroupFileAnswer::Trusted if self.session.plan.quick => {
                     self.session.observer.trusted(&file.source.shown());
                     file.state = State::Trusted;
                 }
+                // To trust its target by length and time is for the receiver only where that was asked for.
+                GroupFileAnswer::Trusted => file.fail(self.session, Failure::Protocol),
                 GroupFileAnswer::Refused(failure) => file.fail(self.session, failure),
             }
             if file.stored.is_some() {
@@ -449,14 +453,16 @@ impl<'a> Group<'a> {
     async fn commit(&mut self, outgoing: &mut Outgoing, incoming: &mut Incoming) -> Result<(), JobError> {
         let mut list = Vec::new();
         for (index, &position) in self.offered.iter().enumerate() {
-            let file = &mut self.files[position];
-            if !file.is_open() {
+            if !self.files[position].is_open() {
                 continue;
             }
+            let (path, length_bytes, attributes) = self.meant(position)?;
+            let entry = self.session.terms.entry(&path, length_bytes, attributes);
+            let file = &mut self.files[position];
             match (file.root, file.origin) {
                 (Some(root), Some((reference, origin))) if file.stored == Some(root) && reference == root => {
                     let index = u32::try_from(index).expect("groups are small");
-                    list.push(IndexedOrigin { index, root: root.into(), origin });
+                    list.push(IndexedOrigin { index, root: root.into(), origin, entry });
                 }
                 _ => file.fail(self.session, Failure::StoredMismatch),
             }
@@ -478,20 +484,25 @@ impl<'a> Group<'a> {
         let mut authorised = list.iter();
         for proved in files {
             let named = authorised.find(|named| named.index == proved.index).ok_or(Failure::ReceiptInvalid)?;
-            let file = self.file(proved.index)?;
-            let name = file.source.name.clone();
-            let (place, unchanged) = (file.source.place, file.unchanged);
-            let length_bytes = file.before.map_or(0, |before| before.length_bytes);
-            let name = self.session.target_name(&name);
-            let path = self.work.directories.path_of(place, &name).ok_or(Failure::Protocol)?;
+            let unchanged = self.file(proved.index)?.unchanged;
+            let (path, length_bytes, attributes) = self.meant(self.offered[proved.index as usize])?;
             let proof = Proof { origin: named.origin, stored: proved.stored, durable: proved.durable };
-            sent.push(Sent { path, length_bytes, root: named.root.root(), proof, unchanged });
+            sent.push(Sent { path, length_bytes, attributes, root: named.root.root(), proof, unchanged });
         }
         let open = self.files.iter().filter(|file| file.is_open()).count();
         if open != sent.len() {
             return Err(Failure::ReceiptInvalid.into());
         }
         if sent.is_empty() { Ok(()) } else { Ok(receipt::accept(self.session, &sent, signed)?) }
+    }
+
+    /// Path below the destination, length and attributes, as this side means them.
+    fn meant(&self, position: usize) -> Result<(Vec<u8>, u64, Attributes), Failure> {
+        let file = &self.files[position];
+        let before = file.before.as_ref().ok_or(Failure::Protocol)?;
+        let name = self.session.target_name(&file.source.name);
+        let path = self.work.directories.path_of(file.source.place, &name).ok_or(Failure::Protocol)?;
+        Ok((path, before.length_bytes, attributes_of(before)))
     }
 
     /// Second reads of all offered files, past the cache, on the threads for that.

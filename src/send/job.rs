@@ -1,7 +1,7 @@
 //! What the jobs of one connection share, and what ends one that does not end well.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::source::Uploads;
 use super::{Observer, Plan, Problem};
@@ -10,9 +10,10 @@ use crate::progress::Counters;
 use crate::protocol::entry::Name;
 use crate::protocol::failure::Failure;
 use crate::protocol::message::FromReceiver;
+use crate::protocol::terms::Terms;
 use crate::seams::buffer::{Parcel, Pool};
 use crate::wire::WireError;
-use crate::wire::connection::Connection;
+use crate::wire::connection::{CloseReason, Connection};
 use crate::wire::identity::PublicKey;
 use crate::wire::stream::Incoming;
 use crate::wire::watch::Heard;
@@ -62,6 +63,7 @@ pub(super) struct Session {
     pub(super) pool: Pool,
     pub(super) heard: Heard,
     pub(super) transfer: [u8; 16],
+    pub(super) terms: Terms,
     /// The receiving directory as the receiver told it.
     pub(super) directory: Vec<u8>,
     pub(super) own_key: PublicKey,
@@ -71,6 +73,8 @@ pub(super) struct Session {
     pub(super) numbers: AtomicU64,
     /// See [`Session::proven_pieces`].
     pub(super) proven: AtomicU64,
+    /// Whether something that the receiver said arrived damaged.
+    pub(super) heard_garbled: AtomicBool,
 }
 
 impl Session {
@@ -109,9 +113,18 @@ impl Session {
 
     /// The next message of a job.
     pub(super) async fn hear(&self, incoming: &mut Incoming) -> Result<FromReceiver, JobError> {
-        let message: Option<FromReceiver> = incoming.receive().await?;
+        let message: Option<FromReceiver> = self.unless_garbled(incoming.receive().await)?;
         self.heard.message();
         message.ok_or(JobError::Wire(WireError::EndedEarly))
+    }
+
+    /// Ends the connection if what came arrived damaged: everything under way is offered again on another.
+    pub(super) fn unless_garbled<T>(&self, heard: Result<T, WireError>) -> Result<T, WireError> {
+        if heard.as_ref().is_err_and(WireError::is_garbled) {
+            self.heard_garbled.store(true, Ordering::Relaxed);
+            self.connection.close(CloseReason::Garbled);
+        }
+        heard
     }
 
     /// The receiver stopped listening in the middle of a job: its last word says why.

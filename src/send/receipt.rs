@@ -2,6 +2,7 @@
 
 use super::job::Session;
 use crate::hash::Root;
+use crate::protocol::entry::Attributes;
 use crate::protocol::failure::Failure;
 use crate::protocol::message::Signed;
 use crate::protocol::receipt::{Proof, Receipt, ReceiptFile};
@@ -12,6 +13,7 @@ use crate::wire::identity::PublicKey;
 pub(super) struct Sent {
     pub(super) path: Vec<u8>,
     pub(super) length_bytes: u64,
+    pub(super) attributes: Attributes,
     pub(super) root: Root,
     pub(super) proof: Proof,
     /// Whether the target was equal already.
@@ -33,6 +35,7 @@ pub(super) fn accept(session: &Session, files: &[Sent], signed: &Signed) -> Resu
                 length_bytes: file.length_bytes,
                 root: file.root.0,
                 proof: file.proof,
+                attributes: file.attributes,
             })
             .collect(),
     };

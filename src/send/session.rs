@@ -2,7 +2,7 @@
 //!
 //! Several jobs run at once: large files and groups of small ones each have their own, so that neither waits for the other.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use crate::protocol::limits::{
     CHUNK_BYTES_MAX, FILES_AT_ONCE, GREETING_TIMEOUT, GROUPS_AT_ONCE, POOL_BYTES, WORKING_EVERY,
 };
 use crate::protocol::message::{Begin, FromReceiver, FromSender};
+use crate::protocol::terms::Terms;
 use crate::seams::Environment;
 use crate::seams::buffer::Pool;
 use crate::transit;
@@ -74,15 +75,18 @@ impl Opening<'_> {
             _ => return Err(Failure::Protocol.into()),
         }
         connection.raise_windows();
-        outgoing.send(&FromSender::Begin(self.begin())).await?;
+        let begin = self.begin();
+        outgoing.send(&FromSender::Begin(begin.clone())).await?;
         loop {
             match incoming.receive().await? {
                 Some(FromReceiver::Ready(ready)) => {
+                    let terms = Terms::new(&begin, &ready);
                     let file_name = match ready.file_name {
                         Some(bytes) => Some(Name::new(&bytes).map_err(|_| Failure::Protocol)?),
                         None => None,
                     };
-                    return Ok((self.session(connection, ready.directory, file_name), (outgoing, incoming)));
+                    let session = self.session(connection, ready.directory, file_name, terms);
+                    return Ok((session, (outgoing, incoming)));
                 }
                 Some(FromReceiver::Working) => {}
                 Some(FromReceiver::Refused(failure)) => return Err(failure.into()),
@@ -102,7 +106,13 @@ impl Opening<'_> {
         }
     }
 
-    fn session(&self, connection: &Connection, directory: Vec<u8>, file_name: Option<Name>) -> Arc<Session> {
+    fn session(
+        &self,
+        connection: &Connection,
+        directory: Vec<u8>,
+        file_name: Option<Name>,
+        terms: Terms,
+    ) -> Arc<Session> {
         let jobs: Jobs<dyn Uploads> = Jobs::default();
         let (read, hashing) = source::start_hashing(self.environment, &jobs);
         Arc::new(Session {
@@ -118,17 +128,23 @@ impl Opening<'_> {
             pool: Pool::new(POOL_BYTES),
             heard: Heard::default(),
             transfer: self.transfer,
+            terms,
             directory,
             own_key: self.own_key,
             file_name,
             numbers: AtomicU64::new(0),
             proven: AtomicU64::new(0),
+            heard_garbled: AtomicBool::new(false),
         })
     }
 }
 
 /// What the end of a connection means for the transfer.
 async fn ended(connection: &Connection, error: WireError) -> Ended {
+    if error.is_garbled() {
+        connection.close(CloseReason::Garbled);
+        return Ended::Refused(Failure::Garbled);
+    }
     // A stream that ends is often the first sign of a connection that does: its own reason says more.
     let error = match tokio::time::timeout(Duration::from_secs(1), connection.closed()).await {
         Ok(reason) => reason,
@@ -137,6 +153,7 @@ async fn ended(connection: &Connection, error: WireError) -> Ended {
     match error {
         WireError::ClosedByPeer { reason: CloseReason::NotAdmitted } => Ended::Refused(Failure::NotAdmitted),
         WireError::ClosedByPeer { reason: CloseReason::Protocol } => Ended::Refused(Failure::Protocol),
+        WireError::ClosedByPeer { reason: CloseReason::Garbled } => Ended::Refused(Failure::Garbled),
         WireError::VersionMismatch => Ended::Refused(Failure::Version),
         WireError::ClosedByPeer { .. } | WireError::ClosedHere => Ended::Lost,
         error if error.is_lost() => Ended::Lost,
@@ -165,7 +182,7 @@ pub(super) async fn drive(
                 Ok(()) => return end(session, outgoing, incoming).await,
                 Err(error) => break (error, false),
             },
-            message = incoming.receive() => match message {
+            message = incoming.receive() => match session.unless_garbled(message) {
                 Ok(Some(FromReceiver::Working)) => session.heard.working(),
                 Ok(_) => {
                     session.connection.close(CloseReason::Protocol);
@@ -185,7 +202,11 @@ pub(super) async fn drive(
             }
         }
     };
-    let ended = ended(&connection, error).await;
+    let mut ended = ended(&connection, error).await;
+    if session.heard_garbled.load(Ordering::Relaxed) {
+        // Another job may have noticed the end of the connection first.
+        ended = Ended::Refused(Failure::Garbled);
+    }
     connection.close(CloseReason::GoingAway);
     // Jobs that still run notice the end of the connection by themselves and put their work back.
     let mut over = !jobs_run;
@@ -268,8 +289,9 @@ async fn finish_directories(session: &Session, found: &Found) -> Result<(), Wire
     }
     for page in walk::pages(&all).into_iter().rev() {
         let (mut outgoing, mut incoming) = session.connection.open_job().await?;
-        outgoing.send(&FromSender::FinishDirectories(page.clone())).await?;
-        let failed = match incoming.receive().await? {
+        let meant = session.terms.page(&page);
+        outgoing.send(&FromSender::FinishDirectories { directories: page.clone(), meant }).await?;
+        let failed = match session.unless_garbled(incoming.receive().await)? {
             Some(FromReceiver::Finished(failed)) => failed,
             Some(FromReceiver::Refused(failure)) => {
                 session.observer.failed(b".", failure, Some("setting modes and times of directories"));
@@ -279,11 +301,10 @@ async fn finish_directories(session: &Session, found: &Found) -> Result<(), Wire
         };
         session.heard.message();
         for failed in failed {
-            if let Some(entry) = page.entries().get(failed.index as usize)
-                && let Some(path) = page.path_of(entry.parent, &entry.name)
-            {
-                session.observer.failed(&path, failed.failure, Some("mode and time of the directory"));
-            }
+            let entry = page.entries().get(failed.index as usize);
+            // One that is not in the page is told of all the same: something failed.
+            let path = entry.and_then(|entry| page.path_of(entry.parent, &entry.name)).unwrap_or_else(|| b".".to_vec());
+            session.observer.failed(&path, failed.failure, Some("mode and time of the directory"));
         }
     }
     *directories = None;

@@ -13,7 +13,7 @@ use super::{Ended, Observer, Plan, walk};
 use crate::connect::meeting::Meeting;
 use crate::progress::Counters;
 use crate::protocol::failure::Failure;
-use crate::protocol::limits::{BACKOFF_FIRST, BACKOFF_MAX};
+use crate::protocol::limits::{BACKOFF_FIRST, BACKOFF_MAX, GARBLED_CONNECTIONS_MAX};
 use crate::seams::Environment;
 use crate::wire::connection::CloseReason;
 use crate::wire::identity::{KeyPair, random_bytes};
@@ -67,6 +67,9 @@ pub async fn run(
         };
         match ended {
             Ended::Lost => observer.notice("the connection was lost; connecting again"),
+            Ended::Refused(Failure::Garbled) if patience.is_garbled_again() => {
+                observer.notice("control data arrived damaged; connecting again");
+            }
             Ended::Unreachable(error) if !error.is_final() && (patience.is_known || meeting.starts_receiver()) => {}
             ended => return finished(ended, meeting).await,
         }
@@ -92,11 +95,21 @@ struct Patience {
     files_done: u64,
     /// Most pieces that one connection proved since a file was last done. What a connection proves again is no news.
     proven_pieces: u64,
+    /// Connections since then that ended because control data arrived damaged.
+    garbled: u32,
 }
 
 impl Patience {
     fn new(retry_for: Duration) -> Self {
-        Self { retry_for, is_known: false, until: None, pause: BACKOFF_FIRST, files_done: 0, proven_pieces: 0 }
+        Self {
+            retry_for,
+            is_known: false,
+            until: None,
+            pause: BACKOFF_FIRST,
+            files_done: 0,
+            proven_pieces: 0,
+            garbled: 0,
+        }
     }
 
     /// A connection is over. By then so many files were done in the whole transfer, and it proved so many pieces.
@@ -106,6 +119,12 @@ impl Patience {
         let most = if files_done > self.files_done { 0 } else { self.proven_pieces.max(proven_pieces) };
         let fresh = if is_new { Self::new(self.retry_for) } else { Self { ..*self } };
         *self = Self { is_known: true, files_done, proven_pieces: most, ..fresh };
+    }
+
+    /// A connection ended because control data arrived damaged: whether to try another.
+    fn is_garbled_again(&mut self) -> bool {
+        self.garbled += 1;
+        self.garbled < GARBLED_CONNECTIONS_MAX
     }
 
     /// How long to wait before the next attempt; nothing if the time is up.
@@ -152,6 +171,19 @@ mod tests {
         assert_eq!(attempts(Duration::from_secs(60), |_| (0, 100)), of_nothing);
         // One more, as nothing is known of the next connection after a file was done.
         assert_eq!(attempts(Duration::from_secs(60), |_| (3, 100)), of_nothing + 1);
+    }
+
+    #[test]
+    fn damaged_control_data_is_given_up_after_a_bounded_number_of_connections_that_bring_nothing_on() {
+        let mut patience = Patience::new(Duration::from_secs(60));
+        let mut tries = 0;
+        for _ in 0..10 {
+            patience.was_connected(1, 0);
+            tries += u32::from(patience.is_garbled_again());
+        }
+        assert_eq!(tries, GARBLED_CONNECTIONS_MAX - 1);
+        patience.was_connected(2, 0);
+        assert!(patience.is_garbled_again(), "a file was done in between");
     }
 
     #[test]

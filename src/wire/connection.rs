@@ -188,6 +188,8 @@ pub enum CloseReason {
     Stalled = 5,
     /// A newer connection of the same sender took over.
     Replaced = 6,
+    /// Something that the other side said arrived otherwise than it was sent.
+    Garbled = 7,
 }
 
 impl CloseReason {
@@ -196,7 +198,7 @@ impl CloseReason {
     }
 
     pub(super) fn from_code(code: VarInt) -> Option<Self> {
-        [Self::Done, Self::GoingAway, Self::NotAdmitted, Self::Protocol, Self::Stalled, Self::Replaced]
+        [Self::Done, Self::GoingAway, Self::NotAdmitted, Self::Protocol, Self::Stalled, Self::Replaced, Self::Garbled]
             .into_iter()
             .find(|reason| reason.code() == code)
     }
@@ -211,6 +213,7 @@ impl fmt::Display for CloseReason {
             Self::Protocol => "it sees the protocol broken",
             Self::Stalled => "it saw no progress",
             Self::Replaced => "a newer connection took over",
+            Self::Garbled => "what this side said arrived damaged",
         })
     }
 }

@@ -108,6 +108,18 @@ impl WireError {
     pub fn is_lost(&self) -> bool {
         matches!(self, Self::Lost { .. } | Self::NoAnswer | Self::ClosedByPeer { reason: CloseReason::Stalled })
     }
+
+    /// Whether something that was said, by either side, arrived otherwise than it was sent: not that side's fault, and
+    /// another connection may be better.
+    #[must_use]
+    pub fn is_garbled(&self) -> bool {
+        matches!(
+            self,
+            Self::Message(MessageError::Garbled)
+                | Self::HeaderMalformed
+                | Self::ClosedByPeer { reason: CloseReason::Garbled }
+        )
+    }
 }
 
 /// Last alert number of TLS that a transport error code can hold, from 0x100 (RFC 9001, section 4.8).

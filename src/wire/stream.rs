@@ -91,6 +91,12 @@ impl Incoming {
     /// The next message; nothing if the stream ended after the last one. The future may be dropped at any time: what it
     /// has read is kept for the next call.
     pub async fn receive<M: for<'b> Decode<'b, ()>>(&mut self) -> Result<Option<M>, WireError> {
+        let body = self.receive_unchecked().await?;
+        Ok(body.map(|body| from_wire(&body)).transpose()?)
+    }
+
+    /// The bytes of the next message after its first four, CBOR and check, whatever they are. As above.
+    pub async fn receive_unchecked(&mut self) -> Result<Option<Vec<u8>>, WireError> {
         if self.body.is_none() {
             while self.filled < self.prefix.len() {
                 match self.stream.read(&mut self.prefix[self.filled..]).await? {
@@ -109,8 +115,7 @@ impl Incoming {
             }
         }
         self.filled = 0;
-        let body = self.body.take().unwrap_or_default();
-        Ok(Some(from_wire(&body)?))
+        Ok(Some(self.body.take().unwrap_or_default()))
     }
 
     /// Fills the buffer with the bytes that the last message announced. If the future is dropped before it is done, the
@@ -202,7 +207,9 @@ mod tests {
     async fn a_message_that_is_too_long_is_refused_at_its_first_four_bytes() {
         let (sender, receiver) = connected().await;
         let (mut raw, _incoming) = sender.quic.open_bi().await.unwrap();
-        raw.write_all(&u32::try_from(MESSAGE_BYTES_MAX + 1).unwrap().to_le_bytes()).await.unwrap();
+        // The fourth byte gives 0xff with the others by exclusive or.
+        let [low, middle, high, _] = u32::try_from(MESSAGE_BYTES_MAX + 1).unwrap().to_le_bytes();
+        raw.write_all(&[low, middle, high, low ^ middle ^ high ^ 0xff]).await.unwrap();
         let (_outgoing, mut incoming) = receiver.accept_job().await.unwrap();
         let error = incoming.receive::<FromReceiver>().await.unwrap_err();
         assert!(matches!(error, WireError::Message(MessageError::TooLong(_))), "{error:?}");

@@ -11,8 +11,6 @@ use careful::protocol::entry::FileEntry;
 use careful::protocol::message::{ChunkHeader, FromSender, Hash32, IndexedHash, from_wire, to_wire};
 use careful::wire::WireError;
 use careful::wire::stream::{ChunkStream, Incoming, Outgoing};
-use minicbor::encode::Write;
-use minicbor::{Decode, Decoder, Encode, Encoder};
 
 use super::{Job, Session};
 use crate::plan::Side;
@@ -35,13 +33,13 @@ struct Offered {
 
 async fn forward_from_sender(session: &Session, mut from: Incoming, mut to: Outgoing) -> Result<(), WireError> {
     let mut offered = Vec::new();
-    while let Some(Raw(mut message)) = from.receive().await? {
+    while let Some(message) = from.receive_unchecked().await? {
         match from_wire::<FromSender>(&message) {
             Ok(FromSender::Pieces(list)) => {
                 forward_pieces(session, list, &offered, &mut from, &mut to).await?;
                 continue;
             }
-            Ok(FromSender::OfferGroup { directories, files }) => {
+            Ok(FromSender::OfferGroup { directories, files, .. }) => {
                 let path = |file: &FileEntry| directories.path_of(file.directory, &file.name);
                 let files = files.into_iter().map(|file| Offered {
                     path: path(&file.entry).unwrap_or_default(),
@@ -49,7 +47,7 @@ async fn forward_from_sender(session: &Session, mut from: Incoming, mut to: Outg
                 });
                 offered = files.collect();
             }
-            Ok(FromSender::OfferFile { job, directories, file, chunk_bytes }) => {
+            Ok(FromSender::OfferFile { job, directories, file, chunk_bytes, .. }) => {
                 let path = directories.path_of(file.directory, &file.name).unwrap_or_default();
                 let mut files = session.files.lock().unwrap_or_else(PoisonError::into_inner);
                 files.insert(job, (path, chunk_bytes));
@@ -57,8 +55,7 @@ async fn forward_from_sender(session: &Session, mut from: Incoming, mut to: Outg
             // Whatever it is, whether it is of the protocol at all is for the receiver to say.
             _ => {}
         }
-        session.through.tamper_message(Side::Sender, &mut message);
-        to.send(&Raw(message)).await?;
+        to.send_bytes(session.through.pass_on(Side::Sender, message)).await?;
     }
     to.finish();
     Ok(())
@@ -85,9 +82,8 @@ async fn forward_pieces(
         }
         pieces.push(bytes);
     }
-    let mut message = to_wire(&FromSender::Pieces(list)).split_off(4);
-    through.tamper_message(Side::Sender, &mut message);
-    to.send(&Raw(message)).await?;
+    let message = to_wire(&FromSender::Pieces(list)).split_off(4);
+    to.send_bytes(through.pass_on(Side::Sender, message)).await?;
     for bytes in pieces {
         to.send_bytes(Bytes::from(bytes)).await?;
     }
@@ -95,9 +91,8 @@ async fn forward_pieces(
 }
 
 async fn forward_from_receiver(session: &Session, mut from: Incoming, mut to: Outgoing) -> Result<(), WireError> {
-    while let Some(Raw(mut message)) = from.receive().await? {
-        session.through.tamper_message(Side::Receiver, &mut message);
-        to.send(&Raw(message)).await?;
+    while let Some(message) = from.receive_unchecked().await? {
+        to.send_bytes(session.through.pass_on(Side::Receiver, message)).await?;
     }
     to.finish();
     Ok(())
@@ -116,26 +111,4 @@ pub(super) async fn forward_chunk(session: &Session, mut chunk: ChunkStream) -> 
         false => header.hash,
     };
     session.upstream.send_chunk(ChunkHeader { hash, ..header }, Bytes::from(bytes)).await
-}
-
-/// A message as it is, whatever it says.
-struct Raw(Vec<u8>);
-
-impl<'b> Decode<'b, ()> for Raw {
-    fn decode(decoder: &mut Decoder<'b>, _context: &mut ()) -> Result<Self, minicbor::decode::Error> {
-        let all = decoder.input();
-        let message = all[decoder.position()..].to_vec();
-        decoder.set_position(all.len());
-        Ok(Self(message))
-    }
-}
-
-impl Encode<()> for Raw {
-    fn encode<W: Write>(
-        &self,
-        encoder: &mut Encoder<W>,
-        _context: &mut (),
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        encoder.writer_mut().write_all(&self.0).map_err(minicbor::encode::Error::write)
-    }
 }

@@ -34,8 +34,13 @@ pub trait Tamper: Send + Sync + Debug {
         false
     }
 
-    /// Changes a message (CBOR, without its length) in place; answers whether it is different now.
+    /// Changes a message (CBOR, without its length and check) in place; answers whether it is different now.
     fn message(&self, _from: Side, _bytes: &mut [u8]) -> bool {
+        false
+    }
+
+    /// Whether a damaged message gets a check that fits the damage.
+    fn makes_messages_anew(&self) -> bool {
         false
     }
 }
@@ -103,6 +108,8 @@ pub struct MessageFlip {
     pub nth: u64,
     /// Number of the bit; wraps at the message's length.
     pub bit: u64,
+    /// Whether the message's check is made to fit.
+    pub anew: bool,
     seen: AtomicU64,
 }
 
@@ -110,7 +117,13 @@ impl MessageFlip {
     /// A flip of this bit in the `nth` message of the kind.
     #[must_use]
     pub fn new(from: Side, kind: MessageKind, nth: u64, bit: u64) -> Self {
-        Self { from, kind, nth, bit, seen: AtomicU64::new(0) }
+        Self { from, kind, nth, bit, anew: false, seen: AtomicU64::new(0) }
+    }
+
+    /// The same of a gateway that takes messages apart and makes them anew, so that their check fits the damage.
+    #[must_use]
+    pub fn anew(self) -> Self {
+        Self { anew: true, ..self }
     }
 }
 
@@ -125,6 +138,10 @@ impl Tamper for MessageFlip {
         let place = (self.bit / 8) as usize % bytes.len();
         bytes[place] ^= 1 << (self.bit % 8);
         true
+    }
+
+    fn makes_messages_anew(&self) -> bool {
+        self.anew
     }
 }
 
@@ -206,7 +223,7 @@ pub struct UnknownMessage(String);
 
 #[cfg(test)]
 mod tests {
-    use careful::protocol::message::{FromReceiver, FromSender, to_wire};
+    use careful::protocol::message::{FromReceiver, FromSender, Hash32, to_wire};
     use careful::protocol::receipt::Origin;
 
     use super::*;
@@ -257,7 +274,7 @@ mod tests {
     #[test]
     fn messages_are_told_apart_by_the_words_of_their_side() {
         let of = |from, wire: &[u8]| MessageKind::of(from, &wire[4..]).unwrap().to_string();
-        let commit = to_wire(&FromSender::CommitFile { root: [0; 32], origin: Origin::Reread });
+        let commit = to_wire(&FromSender::CommitFile { root: [0; 32], origin: Origin::Reread, entry: Hash32([0; 32]) });
         let sender = [(commit, "commit-file"), (to_wire(&FromSender::End), "end")];
         assert!(sender.iter().all(|(wire, word)| of(Side::Sender, wire) == *word));
         assert_eq!(of(Side::Sender, &to_wire(&FromSender::Pieces(Vec::new()))), "pieces");

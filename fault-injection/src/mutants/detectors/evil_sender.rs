@@ -12,10 +12,11 @@ use careful::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, FileE
 use careful::protocol::failure::Failure;
 use careful::protocol::limits::MESSAGE_BYTES_MAX;
 use careful::protocol::message::{
-    Begin, ChunkHeader, FileAnswer, FromReceiver, FromSender, GroupFile, GroupFileAnswer, Hash32, IndexedHash,
-    IndexedOrigin, to_wire,
+    Begin, CHECK_BYTES, ChunkHeader, FileAnswer, FromReceiver, FromSender, GroupFile, GroupFileAnswer, Hash32,
+    IndexedHash, IndexedOrigin, check_of, frame, to_wire,
 };
 use careful::protocol::receipt::{Origin, Stored};
+use careful::protocol::terms::Terms;
 use careful::receive::RootPolicy;
 use careful::seams::os_disk::OsDisk;
 use careful::seams::packet::UdpPackets;
@@ -53,9 +54,16 @@ const MORE_THAN_AT_ONCE: usize = 17;
 struct Sender {
     connection: Connection,
     _control: (Outgoing, Incoming),
+    terms: Terms,
 }
 
-struct Job(Outgoing, Incoming);
+struct Job {
+    outgoing: Outgoing,
+    incoming: Incoming,
+    terms: Terms,
+    /// What was offered last, as it is named with the commit.
+    entries: Vec<Hash32>,
+}
 
 async fn greet(ticket: &Ticket, token: &[u8; 16]) -> (Connection, Outgoing, Incoming, Option<FromReceiver>) {
     let key = KeyPair::generate().expect("a key can be made");
@@ -84,11 +92,14 @@ impl Sender {
             no_replace: false,
             quick: false,
         };
-        outgoing.send(&FromSender::Begin(begin)).await.expect("a stream that takes messages");
+        outgoing.send(&FromSender::Begin(begin.clone())).await.expect("a stream that takes messages");
         loop {
             match incoming.receive().await.expect("an answer") {
                 Some(FromReceiver::Working) => {}
-                Some(FromReceiver::Ready(_)) => return Self { connection, _control: (outgoing, incoming) },
+                Some(FromReceiver::Ready(ready)) => {
+                    let terms = Terms::new(&begin, &ready);
+                    return Self { connection, _control: (outgoing, incoming), terms };
+                }
                 other => panic!("not ready: {other:?}"),
             }
         }
@@ -96,17 +107,17 @@ impl Sender {
 
     async fn job(&self) -> Job {
         let (outgoing, incoming) = self.connection.open_job().await.expect("one more stream");
-        Job(outgoing, incoming)
+        Job { outgoing, incoming, terms: self.terms, entries: Vec::new() }
     }
 }
 
 impl Job {
     async fn say(&mut self, message: FromSender) {
-        self.0.send(&message).await.expect("a stream that takes messages");
+        self.outgoing.send(&message).await.expect("a stream that takes messages");
     }
 
     async fn heard(&mut self) -> Result<Option<FromReceiver>, WireError> {
-        tokio::time::timeout(ANSWER, self.1.receive()).await.expect("an answer in time")
+        tokio::time::timeout(ANSWER, self.incoming.receive()).await.expect("an answer in time")
     }
 
     async fn hear(&mut self) -> FromReceiver {
@@ -114,25 +125,37 @@ impl Job {
     }
 
     async fn offer(&mut self, directories: DirectoryTable, files: Vec<GroupFile>) -> Vec<GroupFileAnswer> {
-        self.say(FromSender::OfferGroup { directories, files }).await;
+        self.remember(&directories, &files);
+        let meant = self.terms.group(&directories, &files);
+        self.say(FromSender::OfferGroup { directories, files, meant }).await;
         match self.hear().await {
             FromReceiver::GroupAnswer(answers) => answers,
             other => panic!("no answer: {other:?}"),
         }
     }
 
+    fn remember(&mut self, directories: &DirectoryTable, files: &[GroupFile]) {
+        let entry = |FileEntry { directory, name, length_bytes, attributes }: &FileEntry| {
+            let path = directories.path_of(*directory, name).expect("a directory of the table");
+            self.terms.entry(&path, *length_bytes, *attributes)
+        };
+        self.entries = files.iter().map(|file| entry(&file.entry)).collect();
+    }
+
     async fn pieces(&mut self, pieces: &[&[u8]]) -> FromReceiver {
         let announce = |(index, bytes): (usize, &&[u8])| IndexedHash::new(index as u64, PieceHash(Root::of(bytes).0));
         self.say(FromSender::Pieces(pieces.iter().enumerate().map(announce).collect())).await;
         for bytes in pieces {
-            self.0.send_bytes(Bytes::copy_from_slice(bytes)).await.expect("a stream that takes bytes");
+            self.outgoing.send_bytes(Bytes::copy_from_slice(bytes)).await.expect("a stream that takes bytes");
         }
         self.hear().await
     }
 
     async fn commit(&mut self, files: &[(u32, Root)]) -> FromReceiver {
-        let named =
-            |&(index, root): &(u32, Root)| IndexedOrigin { index, root: root.into(), origin: Origin::FirstRead };
+        let named = |&(index, root): &(u32, Root)| {
+            let entry = self.entries[index as usize];
+            IndexedOrigin { index, root: root.into(), origin: Origin::FirstRead, entry }
+        };
         self.say(FromSender::CommitGroup(files.iter().map(named).collect())).await;
         self.hear().await
     }
@@ -141,7 +164,8 @@ impl Job {
     async fn offer_large(&mut self, job: u64) -> FromReceiver {
         let file = file("large", 2 * CHUNK as u64, None).entry;
         let (directories, chunk_bytes) = (DirectoryTable::default(), CHUNK as u32);
-        self.say(FromSender::OfferFile { job, directories, file, chunk_bytes }).await;
+        let meant = self.terms.file(job, &directories, &file, chunk_bytes);
+        self.say(FromSender::OfferFile { job, directories, file, chunk_bytes, meant }).await;
         self.hear().await
     }
 
@@ -247,12 +271,19 @@ fn a_directory_whose_name_is_a_path_is_not_entered() {
         let mut job = sender.job().await;
         let mut through = file("new", 1, Some(Root::of(b"x")));
         through.entry.directory = Some(0);
-        let offer = FromSender::OfferGroup { directories: directory(PLACEHOLDER), files: vec![through] };
-        let mut wire = to_wire(&offer);
-        let place = wire.windows(PATH.len()).position(|window| window == PLACEHOLDER.as_bytes());
-        let place = place.expect("the name is in the message");
-        wire[place..place + PATH.len()].copy_from_slice(PATH);
-        job.0.send_bytes(wire.into()).await.expect("a stream that takes bytes");
+        let with_path = |mut cbor: Vec<u8>| {
+            let place = cbor.windows(PATH.len()).position(|window| window == PLACEHOLDER.as_bytes());
+            let place = place.expect("the name is in it");
+            cbor[place..place + PATH.len()].copy_from_slice(PATH);
+            cbor
+        };
+        let (directories, files) = (directory(PLACEHOLDER), vec![through]);
+        let meant = with_path(minicbor::to_vec((job.terms, &directories, &files)).expect("encoding cannot fail"));
+        let meant = Root::of(&[&b"careful group, version 1\0"[..], &meant].concat()).into();
+        let wire = to_wire(&FromSender::OfferGroup { directories, files, meant });
+        let cbor = with_path(wire[4..wire.len() - CHECK_BYTES].to_vec());
+        job.entries = vec![job.terms.entry(&[PATH, b"/new"].concat(), 1, attributes(0o644))];
+        job.outgoing.send_bytes(frame(&cbor, check_of(&cbor)).into()).await.expect("a stream that takes bytes");
         if let Ok(Some(FromReceiver::GroupAnswer(answers))) = job.heard().await
             && answers == [GroupFileAnswer::Send]
         {
@@ -295,8 +326,10 @@ fn a_message_that_is_too_long_ends_its_job() {
     run(async {
         let sender = Sender::before(&trial, true).await;
         let mut job = sender.job().await;
-        let too_long = u32::try_from(MESSAGE_BYTES_MAX + 1).expect("a short number").to_le_bytes();
-        job.0.send_bytes(Bytes::copy_from_slice(&too_long)).await.expect("a stream that takes bytes");
+        let [low, middle, high, _] = u32::try_from(MESSAGE_BYTES_MAX + 1).expect("a short number").to_le_bytes();
+        // The fourth byte gives 0xff with the others by exclusive or.
+        let too_long = [low, middle, high, low ^ middle ^ high ^ 0xff];
+        job.outgoing.send_bytes(Bytes::copy_from_slice(&too_long)).await.expect("a stream that takes bytes");
         let heard = job.heard().await;
         assert!(matches!(heard, Ok(None) | Err(_)), "{heard:?}");
     });

@@ -1,0 +1,111 @@
+//! What both sides agreed on, as one hash: the sender computes it from what it means, the receiver from what it was told.
+//!
+//! A name, a length, a mode or a time that changed anywhere between the two, in a gateway that takes messages apart and
+//! makes them anew or in the memory of either side, gives another hash: the receiver makes nothing for such an offer, and
+//! renames nothing under such a name. Bytes are not in it: they have their root.
+
+use minicbor::Encode;
+
+use super::entry::{Attributes, DirectoryTable, FileEntry};
+use super::message::{Begin, GroupFile, Hash32, Ready};
+use crate::hash::Root;
+
+/// What was said when the session began: destination and options of the sender, the answer of the receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]
+#[cbor(transparent)]
+pub struct Terms(#[n(0)] Hash32);
+
+impl Terms {
+    /// Of this beginning, as this side sees it.
+    #[must_use]
+    pub fn new(begin: &Begin, ready: &Ready) -> Self {
+        Self(hash(b"careful terms, version 1\0", (begin, ready)))
+    }
+
+    /// The offer of a group: compared before anything is looked at or made for it.
+    #[must_use]
+    pub fn group(self, directories: &DirectoryTable, files: &[GroupFile]) -> Hash32 {
+        hash(b"careful group, version 1\0", (self, directories, files))
+    }
+
+    /// The offer of a large file, likewise: its job, the directories on the way, itself and the size of its chunks.
+    #[must_use]
+    pub fn file(self, job: u64, directories: &DirectoryTable, file: &FileEntry, chunk_bytes: u32) -> Hash32 {
+        hash(b"careful file, version 1\0", (self, job, directories, file, chunk_bytes))
+    }
+
+    /// A page of finished directories, likewise.
+    #[must_use]
+    pub fn page(self, directories: &DirectoryTable) -> Hash32 {
+        hash(b"careful page, version 1\0", (self, directories))
+    }
+
+    /// A file of the session, compared once more right before its rename: its path below the receiving directory, joined by slashes, its length, mode and time.
+    #[must_use]
+    pub fn entry(self, path: &[u8], length_bytes: u64, attributes: Attributes) -> Hash32 {
+        let path = minicbor::bytes::ByteVec::from(path.to_vec());
+        hash(b"careful entry, version 1\0", (self, path, length_bytes, attributes))
+    }
+}
+
+/// BLAKE3 of a fixed prefix, so that one kind is never taken for another, and the values as CBOR, which separates them.
+fn hash(context: &[u8], values: impl Encode<()>) -> Hash32 {
+    let mut bytes = context.to_vec();
+    minicbor::encode(values, &mut bytes).expect("encoding into memory cannot fail");
+    Root::of(&bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::receipt::Stored;
+
+    const ATTRIBUTES: Attributes = Attributes { mode: 0o644, modified_seconds: 7, modified_nanoseconds: 8 };
+
+    fn begin() -> Begin {
+        Begin {
+            transfer: [1; 16],
+            destination: b"/d".to_vec(),
+            single_file: false,
+            stored: Stored::Device,
+            no_replace: false,
+            quick: false,
+        }
+    }
+
+    fn ready() -> Ready {
+        Ready { file_name: None, directory: b"/d".to_vec() }
+    }
+
+    #[test]
+    fn whatever_was_agreed_on_is_part_of_every_entry() {
+        let entry = |begin: &Begin, ready: &Ready| Terms::new(begin, ready).entry(b"a/b", 3, ATTRIBUTES);
+        let whole = entry(&begin(), &ready());
+        let changes: [fn(&mut Begin); 6] = [
+            |begin| begin.transfer[0] ^= 1,
+            |begin| begin.destination[1] ^= 1,
+            |begin| begin.single_file = true,
+            |begin| begin.stored = Stored::Cache,
+            |begin| begin.no_replace = true,
+            |begin| begin.quick = true,
+        ];
+        for change in changes {
+            let mut other = begin();
+            change(&mut other);
+            assert_ne!(entry(&other, &ready()), whole);
+        }
+        assert_ne!(entry(&begin(), &Ready { file_name: Some(b"x".to_vec().into()), ..ready() }), whole);
+        assert_ne!(entry(&begin(), &Ready { directory: b"/e".to_vec(), ..ready() }), whole);
+    }
+
+    #[test]
+    fn path_length_mode_and_time_are_part_of_an_entry() {
+        let terms = Terms::new(&begin(), &ready());
+        let whole = terms.entry(b"a/b", 3, ATTRIBUTES);
+        assert_ne!(terms.entry(b"a/c", 3, ATTRIBUTES), whole);
+        assert_ne!(terms.entry(b"a/b", 2, ATTRIBUTES), whole);
+        assert_ne!(terms.entry(b"a/b", 3, Attributes { mode: 0o640, ..ATTRIBUTES }), whole);
+        assert_ne!(terms.entry(b"a/b", 3, Attributes { modified_seconds: 6, ..ATTRIBUTES }), whole);
+        assert_ne!(terms.entry(b"a/b", 3, Attributes { modified_nanoseconds: 9, ..ATTRIBUTES }), whole);
+    }
+}
