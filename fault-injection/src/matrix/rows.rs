@@ -337,7 +337,7 @@ const CONTENT: [RowSpec; 19] = [
     },
 ];
 
-const CONTROL: [RowSpec; 5] = [
+const CONTROL: [RowSpec; 6] = [
     RowSpec {
         number: "19",
         title: "one wrong read-back or second read",
@@ -371,19 +371,34 @@ const CONTROL: [RowSpec; 5] = [
     RowSpec {
         number: "22",
         title: "wrong place or length of a chunk",
-        place: "control data at either side",
+        place: "control data at either side, after the hash",
         threats: &[T2, T3],
         group: Group::Commit,
         from: Level::L2,
-        predicted: [Open, Open, Caught, Caught, Caught, Caught],
+        predicted: [Open, Open, Open, Caught, Caught, Caught],
         subjects: Subjects::Large,
         draw: |draw, subject| {
-            let hop = draw.one_of(&["source-to-hash", "hash-to-upload", "wire-to-verify", "verify-to-stage"]);
+            let hop = draw.one_of(&["hash-to-upload", "wire-to-verify", "verify-to-stage"]);
             let fault = draw.one_of(&["wrong-index", "truncate 4096"]);
             // The last chunk has none after it.
             format!("{hop} {FILE} {} #1 {fault}", draw.below(subject.pieces() - 1))
         },
         note: "",
+    },
+    RowSpec {
+        number: "22b",
+        title: "wrong place or length of a chunk, unhashed",
+        place: "control data of the sender, before the hash",
+        threats: &[T2, T3],
+        group: Group::Commit,
+        from: Level::L2,
+        predicted: [Open, Open, Open, Open, Open, Caught],
+        subjects: Subjects::Large,
+        draw: |draw, subject| {
+            let fault = draw.one_of(&["wrong-index", "truncate 4096"]);
+            format!("source-to-hash {FILE} {} #1 {fault}", draw.below(subject.pieces() - 1))
+        },
+        note: "Without a second read it depends on which of two chunks with one number comes last.",
     },
     RowSpec {
         number: "12b",
