@@ -6,6 +6,7 @@
 //! **It decides nothing and stores nothing.** After the gateway at MIT (Saltzer, Reed, Clark 1984, section 2.3).
 
 mod forward;
+pub mod planned;
 pub mod tamper;
 
 use std::collections::HashMap;
@@ -189,7 +190,7 @@ struct Through {
 }
 
 impl Through {
-    /// Hands content to the tamperer; answers whether it is different now.
+    /// Hands content to the tamperer; answers whether the hash announced with it is to be replaced now.
     fn tamper_content(&self, path: &[u8], offset_bytes: u64, bytes: &mut [u8]) -> bool {
         let pass = {
             let mut passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -197,12 +198,15 @@ impl Through {
             *pass += 1;
             *pass
         };
-        let swaps = self.tamper.content(&ContentPlace { path, offset_bytes, pass }, bytes);
+        let place = ContentPlace { path, offset_bytes, pass };
+        let swaps = self.tamper.content(&place, bytes);
+        let replaces_hash = swaps > 0 && self.tamper.rehashes(&place);
         add(&self.counters.pieces, 1);
         add(&self.counters.content_bytes, bytes.len() as u64);
         add(&self.counters.pieces_damaged, u64::from(swaps > 0));
         add(&self.counters.swaps, swaps);
-        swaps > 0
+        add(&self.counters.hashes_replaced, u64::from(replaces_hash));
+        replaces_hash
     }
 
     /// Hands a message, CBOR and check, to the tamperer; answers its bytes as they go on. A gateway that only copies leaves
@@ -217,13 +221,6 @@ impl Through {
             false => check.try_into().expect("as many bytes as were split off"),
         };
         Bytes::from(frame(&cbor, check))
-    }
-
-    /// Whether the hash announced with a piece is to be replaced, and counts that.
-    fn replaces_hash(&self, is_damaged: bool) -> bool {
-        let replaces = is_damaged && self.tamper.rehashes();
-        add(&self.counters.hashes_replaced, u64::from(replaces));
-        replaces
     }
 }
 

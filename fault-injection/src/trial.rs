@@ -145,14 +145,17 @@ pub fn judge(outcome: &Outcome) -> Judged {
     let is_refused =
         verdicts.iter().any(|(_, verdict)| matches!(verdict, Verdict::RefusedAndKept(_) | Verdict::RefusedAndRight(_)));
     let repaired = outcome.counters.repaired;
-    let noticed = repaired.arrival + repaired.stored + repaired.source + repaired.lost > 0;
+    // A damaged message is no repair but another connection, of which the person is told.
+    let said_again = !outcome.notices.is_empty();
+    let noticed = repaired.arrival + repaired.stored + repaired.source + repaired.lost > 0 || said_again;
     let end = if outcome.plan.fired().is_empty() && !outcome.plan.entries().is_empty() {
         End::NotActivated
     } else if outcome.ended.is_none() {
         End::Hung
     } else if !why.is_empty() {
         End::Silent
-    } else if is_refused || !outcome.is_complete() {
+    } else if is_refused || !outcome.is_complete() || !outcome.strays().is_empty() {
+        // A file under a name that nobody sent, where that breaks no promise: whatever else came right, this was not wanted.
         End::Refused
     } else if noticed || outcome.caught_below() {
         End::Repaired
@@ -183,6 +186,7 @@ fn layer(outcome: &Outcome, end: End) -> Layer {
         None if repaired.arrival + repaired.lost > 0 => Layer::ChunkCheck,
         None if repaired.source > 0 => Layer::SecondRead,
         None if repaired.stored > 0 => Layer::ReadBack,
+        None if !outcome.notices.is_empty() => Layer::CommitCheck,
         None => outcome.caught_in_transit(),
     }
 }

@@ -86,7 +86,7 @@ fn run_between(level: Level, sources: &Tree, plan: &str, source: &Path, target: 
         .expect("a runtime can be started");
     let (sender, receiver) = (environment(Side::Sender, &plan, sources), environment(Side::Receiver, &plan, sources));
     let copied = runtime.block_on(async {
-        let copied = tokio::time::timeout(LIMIT, copy(level, &sender, &receiver, source, target)).await;
+        let copied = tokio::time::timeout(LIMIT, copy(level, &sender, &receiver, source, target, None)).await;
         copied.expect("a baseline ends in time").expect("the level is a baseline")
     });
     let read = |item: fs::DirEntry| {

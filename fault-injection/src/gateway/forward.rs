@@ -76,8 +76,7 @@ async fn forward_pieces(
         let file = offered.get(announced.index as usize).ok_or(WireError::EndedEarly)?;
         let mut bytes = vec![0; file.length_bytes as usize];
         from.read_exact(&mut bytes).await?;
-        let is_damaged = through.tamper_content(&file.path, 0, &mut bytes);
-        if through.replaces_hash(is_damaged) {
+        if through.tamper_content(&file.path, 0, &mut bytes) {
             announced.hash = Hash32::from(Root::of(&bytes));
         }
         pieces.push(bytes);
@@ -105,8 +104,7 @@ pub(super) async fn forward_chunk(session: &Session, mut chunk: ChunkStream) -> 
     let file = session.files.lock().unwrap_or_else(PoisonError::into_inner).get(&header.job).cloned();
     let (path, chunk_bytes) = file.unwrap_or_default();
     let offset_bytes = header.index * u64::from(chunk_bytes);
-    let is_damaged = session.through.tamper_content(&path, offset_bytes, &mut bytes);
-    let hash = match session.through.replaces_hash(is_damaged) {
+    let hash = match session.through.tamper_content(&path, offset_bytes, &mut bytes) {
         true => PieceHash::of(Position::Chunk { offset_bytes }, &bytes),
         false => header.hash,
     };

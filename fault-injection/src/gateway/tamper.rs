@@ -29,8 +29,8 @@ pub trait Tamper: Send + Sync + Debug {
         0
     }
 
-    /// Whether the hash that is announced with a damaged piece is made to fit the damage.
-    fn rehashes(&self) -> bool {
+    /// Whether the hash that is announced with this piece, which is damaged by now, is made to fit the damage.
+    fn rehashes(&self, _place: &ContentPlace<'_>) -> bool {
         false
     }
 
@@ -92,7 +92,7 @@ impl Tamper for ByteSwaps {
         }
     }
 
-    fn rehashes(&self) -> bool {
+    fn rehashes(&self, _place: &ContentPlace<'_>) -> bool {
         self.rehashes
     }
 }

@@ -9,6 +9,7 @@
 mod answering;
 pub mod datagrams;
 mod layout;
+mod quic_gateway;
 pub mod quic_stream;
 mod source;
 mod target;
@@ -17,11 +18,14 @@ mod udp;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use careful::protocol::receipt::Stored;
 use careful::seams::Environment;
 use serde::{Deserialize, Serialize};
+
+use crate::gateway::tamper::Tamper;
 
 /// How long one half of a baseline waits for the other without hearing from it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -120,17 +124,19 @@ impl FromStr for Level {
 }
 
 /// Copies by the baseline of this level, as [`datagrams::copy`] and [`quic_stream::copy`] do; nothing is done, nor
-/// answered, at a level that is `careful` itself.
+/// answered, at a level that is `careful` itself. `through` is what a gateway between the halves does to content. A datagram
+/// has none: what ends UDP and makes its checksum anew is the relay, at the packet door.
 pub async fn copy(
     level: Level,
     sender: &Environment,
     receiver: &Environment,
     source_directory: &Path,
     target_directory: &Path,
+    through: Option<Arc<dyn Tamper>>,
 ) -> Option<Copied> {
     match level {
         Level::L0 => Some(datagrams::copy(sender, receiver, source_directory, target_directory).await),
-        Level::L1 => Some(quic_stream::copy(sender, receiver, source_directory, target_directory).await),
+        Level::L1 => Some(quic_stream::copy(sender, receiver, source_directory, target_directory, through).await),
         Level::L2 | Level::L3 | Level::L4 | Level::L5 => None,
     }
 }

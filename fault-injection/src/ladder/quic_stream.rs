@@ -2,10 +2,11 @@
 //!
 //! The first stream carries names and lengths, and in the end the receiver's word about each file. Each parcel, a chunk or
 //! a group of small files, travels on a stream of its own and is acknowledged there. TLS and transport are `careful`'s.
-//! **No hash.**
+//! Where a gateway is wanted, [`super::quic_gateway`] stands between the halves. **No hash.**
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,21 +21,24 @@ use careful::wire::stream::{Incoming, Outgoing};
 use tokio::time::timeout;
 
 use super::layout::File;
+use super::quic_gateway::Gateway;
 use super::source::{Source, not_listed};
 use super::target::Target;
 use super::{Copied, PATIENCE};
+use crate::gateway::tamper::Tamper;
 
 /// Copies the regular files directly in the source directory into the target directory, which must be there; both halves
 /// run here, each over its own doors. Ends when the receiver's word about every file came over QUIC, or one step of either
-/// half took more than 30 seconds.
+/// half took more than 30 seconds. `through` is what a gateway between them does to content; without it there is none.
 pub async fn copy(
     sender: &Environment,
     receiver: &Environment,
     source_directory: &Path,
     target_directory: &Path,
+    through: Option<Arc<dyn Tamper>>,
 ) -> Copied {
     match Source::list(sender, source_directory).await {
-        Ok(source) => source.report(both(&source, sender, receiver, target_directory, PATIENCE).await),
+        Ok(source) => source.report(both(&source, sender, receiver, target_directory, through, PATIENCE).await),
         Err(error) => not_listed(&error),
     }
 }
@@ -45,17 +49,24 @@ async fn both(
     sender: &Environment,
     receiver: &Environment,
     target_directory: &Path,
+    through: Option<Arc<dyn Tamper>>,
     patience: Duration,
 ) -> Result<Vec<String>, String> {
     let keys = || KeyPair::generate().map_err(|error| format!("make a key: {error}"));
-    let (key, receivers_key) = (keys()?, keys()?);
+    let (key, receivers_key) = (Arc::new(keys()?), keys()?);
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listener = Listener::bind(receiver.packets.as_ref(), any_port, &receivers_key, Admitted::Key(key.public()));
     let listener = listener.map_err(|error| error.to_string())?;
     let address = listener.local_address().map_err(|error| error.to_string())?;
+    let through = through.map(|tamper| Gateway::start(address, receivers_key.public(), Arc::clone(&key), tamper));
+    let gateway = through.transpose()?;
+    let (address, shown) = match &gateway {
+        Some(gateway) => (gateway.address, gateway.key),
+        None => (address, receivers_key.public()),
+    };
     let sending = async {
-        let (addresses, receivers_key) = ([address], receivers_key.public());
-        let connecting = connect(sender.packets.as_ref(), &addresses, &key, &receivers_key);
+        let addresses = [address];
+        let connecting = connect(sender.packets.as_ref(), &addresses, &key, &shown);
         let connection = within(patience, connecting).await?;
         let words = send(source, sender, &connection, patience).await;
         // Whatever came of it: the receiver need not wait any more.
@@ -117,7 +128,7 @@ async fn send(
 }
 
 /// What was heard; a stream that ended says nothing.
-fn said<M>(heard: Result<Option<M>, WireError>) -> Result<M, WireError> {
+pub(super) fn said<M>(heard: Result<Option<M>, WireError>) -> Result<M, WireError> {
     heard?.ok_or(WireError::EndedEarly)
 }
 
@@ -199,8 +210,6 @@ async fn receive_parcel(incoming: &mut Incoming, target: &Target) -> Result<Parc
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::packet::FaultyPackets;
     use crate::plan::{Plan, Side};
@@ -213,7 +222,7 @@ mod tests {
         let packets = FaultyPackets::new(Arc::clone(&sender.packets), Side::Receiver, Arc::clone(&plan));
         let receiver = Environment { packets: Arc::new(packets), ..Environment::real() };
         let source = Source::list(&sender, directory.path()).await.unwrap();
-        let words = both(&source, &sender, &receiver, directory.path(), Duration::from_millis(200)).await;
+        let words = both(&source, &sender, &receiver, directory.path(), None, Duration::from_millis(200)).await;
         assert!(words.is_err() && plan.not_fired().is_empty(), "{words:?}");
     }
 }

@@ -7,7 +7,7 @@
 
 use super::report::{Group, Level, Prediction, Threat};
 use crate::plan::Draw;
-use crate::trial::{FILE, Subject};
+use crate::trial::{FILE, Size, Subject};
 use Prediction::{Caught, Harmless, Open, Silent};
 use Threat::{T1, T2, T3, T4, T5};
 
@@ -54,6 +54,8 @@ const FROM_READ_BACK: [Prediction; 6] = [Silent, Silent, Silent, Caught, Caught,
 const FROM_DEVICE: [Prediction; 6] = [Silent, Silent, Silent, Silent, Caught, Caught];
 const NOBODY: [Prediction; 6] = [Silent; 6];
 const HARMLESS: [Prediction; 6] = [Harmless; 6];
+/// In a gateway: plain UDP has none, QUIC sees nothing, the first hash from end to end sees all.
+const FROM_END_TO_END: [Prediction; 6] = [Open, Silent, Caught, Caught, Caught, Caught];
 const TOLD: [Prediction; 6] = [Caught; 6];
 
 fn piece(draw: &mut Draw, subject: &Subject) -> u64 {
@@ -79,6 +81,46 @@ fn flush(fault: &str) -> String {
     format!("file-sync {FILE} 0 #1 {fault}")
 }
 
+/// Two neighbouring bytes change places in the gateway.
+fn swap_at(gateway: &str, draw: &mut Draw, subject: &Subject) -> String {
+    let piece = piece(draw, subject);
+    format!("{gateway} {FILE} {piece} #1 swap {}", draw.below(subject.piece_bytes(piece) - 1))
+}
+
+/// Messages of every transfer of that size that say more than that they are there.
+const MESSAGES_OF_LARGE: [&str; 8] = [
+    "message-of-sender begin",
+    "message-of-sender offer-file",
+    "message-of-sender commit-file",
+    "message-of-receiver welcome",
+    "message-of-receiver ready",
+    "message-of-receiver file-answer",
+    "message-of-receiver stored",
+    "message-of-receiver file-receipt",
+];
+/// The same where files travel in groups.
+const MESSAGES_OF_SMALL: [&str; 9] = [
+    "message-of-sender begin",
+    "message-of-sender offer-group",
+    "message-of-sender pieces",
+    "message-of-sender commit-group",
+    "message-of-receiver welcome",
+    "message-of-receiver ready",
+    "message-of-receiver group-answer",
+    "message-of-receiver group-stored",
+    "message-of-receiver group-receipt",
+];
+/// Longer than all of them, in bytes: a position wraps at the end of its message.
+const MESSAGE_BYTES: u64 = 1 << 16;
+
+fn flip_of_message(draw: &mut Draw, subject: &Subject) -> String {
+    let message = match subject.size {
+        Size::Large => draw.one_of(&MESSAGES_OF_LARGE),
+        Size::Small => draw.one_of(&MESSAGES_OF_SMALL),
+    };
+    format!("{message} #1 flip {}.{}", draw.below(MESSAGE_BYTES), draw.below(8))
+}
+
 /// Damage of many datagrams of the sender: which of them carries what changes from run to run.
 fn packets(place: &str, draw: &mut Draw, shape: fn(&mut Draw) -> String) -> String {
     let every = 20 + draw.below(60);
@@ -91,7 +133,7 @@ fn in_payload(draw: &mut Draw) -> u64 {
     200 + draw.below(600)
 }
 
-const CONTENT: [RowSpec; 19] = [
+const CONTENT: [RowSpec; 21] = [
     RowSpec {
         number: "2",
         title: "one wrong read of the source",
@@ -228,6 +270,30 @@ const CONTENT: [RowSpec; 19] = [
         note: "Sequence numbers repair it below every level.",
     },
     RowSpec {
+        number: "11",
+        title: "gateway swaps a pair of bytes",
+        place: "memory of a host between the two that ends QUIC on both sides",
+        threats: &[T2, T3, T4],
+        group: Group::Content,
+        from: Level::L1,
+        predicted: FROM_END_TO_END,
+        subjects: Subjects::Both,
+        draw: |draw, subject| swap_at("gateway", draw, subject),
+        note: "The gateway of the paper. Plain UDP knows no such place: what makes its checksum anew is row 9.",
+    },
+    RowSpec {
+        number: "11b",
+        title: "gateway swaps, its hashes fit",
+        place: "the same host, which computes the hash that goes with the content anew",
+        threats: &[T2, T3, T4],
+        group: Group::Content,
+        from: Level::L1,
+        predicted: FROM_END_TO_END,
+        subjects: Subjects::Both,
+        draw: |draw, subject| swap_at("rehashing-gateway", draw, subject),
+        note: "The check on arrival is passed. The sender finds it: the hash that comes back is not its own.",
+    },
+    RowSpec {
         number: "12",
         title: "receiver's buffer before the check",
         place: "memory of the receiver, between QUIC and verify",
@@ -337,7 +403,7 @@ const CONTENT: [RowSpec; 19] = [
     },
 ];
 
-const CONTROL: [RowSpec; 6] = [
+const CONTROL: [RowSpec; 8] = [
     RowSpec {
         number: "19",
         title: "one wrong read-back or second read",
@@ -367,6 +433,33 @@ const CONTROL: [RowSpec; 6] = [
             format!("{hop} {FILE} {} #1 wrong-hash {}", piece(draw, subject), draw.below(256))
         },
         note: "The bytes are right: at worst an alarm for nothing. The baselines have no hash.",
+    },
+    RowSpec {
+        number: "21b",
+        title: "control data damaged in transit",
+        place: "one bit of one message, in a gateway that ends QUIC on both sides",
+        threats: &[T2, T3, T4],
+        group: Group::Commit,
+        from: Level::L2,
+        predicted: [Open, Open, Caught, Caught, Caught, Caught],
+        subjects: Subjects::Both,
+        draw: flip_of_message,
+        note: "Every message carries a check: what does not fit is said again on another connection.",
+    },
+    RowSpec {
+        number: "24",
+        title: "receipt lost",
+        place: "on its way back, after the commit",
+        threats: &[T4, T5],
+        group: Group::Commit,
+        from: Level::L2,
+        predicted: [Open, Open, Caught, Caught, Caught, Caught],
+        subjects: Subjects::Both,
+        draw: |draw, subject| {
+            let receipt = if subject.size == Size::Large { "file-receipt" } else { "group-receipt" };
+            format!("message-of-receiver {receipt} #1 flip {}.{}", draw.below(MESSAGE_BYTES), draw.below(8))
+        },
+        note: "It comes damaged, which is as good as lost: the sender asks again, and the committed file is read back again.",
     },
     RowSpec {
         number: "22",

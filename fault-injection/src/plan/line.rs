@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::{FromStr, SplitWhitespace};
 
-use super::place::{GATEWAY, HOPS, Hops, MESSAGES, PACKETS, Place, ROLES, Role};
+use super::place::{GATEWAYS, HOPS, Hops, MESSAGES, PACKETS, Place, ROLES, Role};
 use super::{Entry, Fault, Occurrence, Plan};
 
 /// Faults without numbers.
@@ -45,7 +45,9 @@ impl fmt::Display for Place {
             Self::Disk { role, file, chunk } => write!(f, "{role} {} {chunk}", escape(file)),
             Self::Buffer { hop, file, chunk } => write!(f, "{hop} {} {chunk}", escape(file)),
             Self::Packet { from, checksum } => f.write_str(word_of(&PACKETS, &(*from, *checksum))),
-            Self::Gateway { file, chunk } => write!(f, "{GATEWAY} {} {chunk}", escape(file)),
+            Self::Gateway { hashes, file, chunk } => {
+                write!(f, "{} {} {chunk}", word_of(&GATEWAYS, hashes), escape(file))
+            }
             Self::Message { from, kind } => write!(f, "{} {kind}", word_of(&MESSAGES, from)),
         }
     }
@@ -155,7 +157,7 @@ fn parse_place(words: &mut SplitWhitespace<'_>) -> Option<Place> {
     }
     match value_of(&HOPS, first) {
         Some(hop) => Some(Place::Buffer { hop, file, chunk }),
-        None => (first == GATEWAY).then_some(Place::Gateway { file, chunk }),
+        None => value_of(&GATEWAYS, first).map(|hashes| Place::Gateway { hashes, file, chunk }),
     }
 }
 
@@ -233,7 +235,7 @@ mod tests {
         let line = "source-read a%20b%3b%ff 2 #1 flip 17.3; write-out large 0 *2 flip 0.7; \
                     wire-to-verify x 3 #1 exchange; verify-to-stage x 0 #2 swap 9; packet-of-receiver *7 late 3; \
                     directory-sync . 0 +1 eio; staging-write x 1 #1 misdirect 4096 4096 8192; \
-                    gateway x 1 #2 swap-words 8; message-of-receiver stored #1 flip 7.3; \
+                    gateway x 1 #2 swap-words 8; rehashing-gateway x 0 #1 swap 3; message-of-receiver stored #1 flip 7.3; \
                     packet-of-sender-under-checksum #9 zero 0 512; hash-to-upload x 0 #1 wrong-hash 255";
         let plan: Plan = line.parse().unwrap();
         assert_eq!(plan.to_string(), line);

@@ -16,7 +16,7 @@ pub use drawn::Draw;
 pub use fault::Fault;
 pub(crate) use fault::{damage, range_of};
 pub use line::PlanError;
-pub use place::{Checksum, Hops, Place, Role, Side};
+pub use place::{Checksum, Hashes, Hops, Place, Role, Side};
 
 /// Faults of one run, and what became of them.
 #[derive(Debug, Default)]

@@ -36,6 +36,8 @@ pub enum Place {
     },
     /// In a gateway between the two that both trust: content that passes it.
     Gateway {
+        /// Whether the hash that goes with the content is made to fit the damage.
+        hashes: Hashes,
         /// Last component of the file's name.
         file: Vec<u8>,
         /// Number of the chunk; 0 for a small file.
@@ -65,6 +67,15 @@ pub enum Checksum {
     /// Computed over the damage, as relays and network cards do: UDP sees nothing.
     Recomputed,
     /// That of the undamaged datagram: UDP throws it away, unless the damage leaves the sum as it is.
+    Kept,
+}
+
+/// What becomes of the hash that goes with damaged content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Hashes {
+    /// Computed over the damage: the next who compares the two sees nothing.
+    Recomputed,
+    /// That of the undamaged content.
     Kept,
 }
 
@@ -172,6 +183,12 @@ impl Place {
         Self::Buffer { hop: hop.into(), file: file.as_bytes().to_vec(), chunk }
     }
 
+    /// Whether it is in a gateway: there must be one for anything to strike there.
+    #[must_use]
+    pub fn is_in_gateway(&self) -> bool {
+        matches!(self, Self::Gateway { .. } | Self::Message { .. })
+    }
+
     /// The file it is about.
     #[must_use]
     pub fn file(&self) -> Option<&[u8]> {
@@ -233,5 +250,5 @@ pub(super) const PACKETS: [((Side, Checksum), &str); 4] = [
 pub(super) const MESSAGES: [(Side, &str); 2] =
     [(Side::Sender, "message-of-sender"), (Side::Receiver, "message-of-receiver")];
 
-/// What passes a gateway.
-pub(super) const GATEWAY: &str = "gateway";
+/// Content that passes a gateway.
+pub(super) const GATEWAYS: [(Hashes, &str); 2] = [(Hashes::Kept, "gateway"), (Hashes::Recomputed, "rehashing-gateway")];

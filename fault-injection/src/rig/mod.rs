@@ -4,6 +4,7 @@
 //! was told. A run ends within [`LIMIT`], or that is its verdict.
 
 mod base;
+mod cost;
 mod outcome;
 mod told;
 
@@ -32,16 +33,25 @@ use careful::wire::identity::KeyPair;
 use crate::atlas::Atlas;
 use crate::buffer::FaultyBuffers;
 use crate::disk::{Cheat, FaultyDisk};
+use crate::gateway::planned::Planned;
+use crate::gateway::tamper::Tamper;
+use crate::gateway::{self, Gateway};
 use crate::ladder::{self, Level};
 use crate::packet::FaultyPackets;
-use crate::plan::{Plan, Side};
+use crate::plan::{Place, Plan, Side};
 use base::Base;
+pub use cost::Cost;
+use cost::Stopwatch;
 use outcome::Trees;
 pub use outcome::{Ending, Outcome, Verdict};
 use told::Told;
 
 /// Longest time that one run may take.
 pub const LIMIT: Duration = Duration::from_secs(60);
+/// How long a half without a connection tries for a new one: the sender, the receiver.
+const RETRY: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(10)];
+/// The same where messages are struck: what breaks off there does so at once, or for good.
+const RETRY_IN_GATEWAY: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(1)];
 /// How long a receiver may take to end after its sender has.
 const RECEIVER_END: Duration = Duration::from_secs(15);
 
@@ -85,6 +95,8 @@ pub struct Rig {
     base: Base,
     sources: BTreeMap<String, Vec<u8>>,
     cheat: Option<Cheat>,
+    through: Option<Arc<dyn Tamper>>,
+    chunk_bytes: u32,
 }
 
 impl Default for Rig {
@@ -97,13 +109,31 @@ impl Rig {
     /// Two empty directories on the real disk.
     #[must_use]
     pub fn new() -> Self {
-        Self { base: Base::real(), sources: BTreeMap::new(), cheat: None }
+        Self::over(Base::real())
     }
 
     /// Two empty directories in memory: many times faster, and a medium under a page cache all the same.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self { base: Base::memory(), sources: BTreeMap::new(), cheat: None }
+        Self::over(Base::memory())
+    }
+
+    fn over(base: Base) -> Self {
+        Self { base, sources: BTreeMap::new(), cheat: None, through: None, chunk_bytes: CHUNK_BYTES_DEFAULT }
+    }
+
+    /// The same rig with a gateway between the halves that does this to what passes it, unless a plan says what a gateway
+    /// does. Plain UDP has no such gateway and goes past it.
+    #[must_use]
+    pub fn through(self, tamper: Arc<dyn Tamper>) -> Self {
+        Self { through: Some(tamper), ..self }
+    }
+
+    /// The same rig where large files of `careful` travel in chunks of so many bytes, a power of two. Plans name chunks of
+    /// the usual size: this is for runs without one.
+    #[must_use]
+    pub fn in_chunks_of(self, chunk_bytes: u32) -> Self {
+        Self { chunk_bytes, ..self }
     }
 
     /// The same rig with a program that pretends to make a check: a canary.
@@ -134,6 +164,15 @@ impl Rig {
     /// The target directory itself, past all faults.
     pub(crate) fn target_directory(&self) -> io::Result<Arc<dyn Directory>> {
         self.base.disk().open_directory(&self.base.directory("target"))
+    }
+
+    /// Flushes what was put there, so that no run pays for it.
+    ///
+    /// # Panics
+    /// If it cannot be flushed.
+    pub fn settle(&self) {
+        let settled = self.target_directory().and_then(|directory| directory.sync_file_system());
+        settled.expect("a fresh directory can be flushed");
     }
 
     /// What the source was made of.
@@ -167,11 +206,14 @@ impl Rig {
             .enable_all()
             .build()
             .expect("a runtime can be started");
-        let ended = runtime.block_on(self.transfer(&plan, care, &told, &counters));
+        let atlas = Arc::new(self.atlas());
+        let watch = Stopwatch::start();
+        let ended = runtime.block_on(self.transfer(&plan, care, &told, &counters, &atlas));
+        let cost = watch.read();
         // A half that hangs is left behind.
         runtime.shutdown_background();
         let trees = Trees { before, after: trees() };
-        Outcome::new(plan, care, ended, counters.snapshot(), told.take(), trees)
+        Outcome::new(plan, care, (ended, cost), counters.snapshot(), told.take(), trees)
     }
 
     async fn transfer(
@@ -180,18 +222,21 @@ impl Rig {
         care: Care,
         told: &Arc<Told>,
         counters: &Arc<Counters>,
+        atlas: &Arc<Atlas>,
     ) -> Option<Ending> {
-        let atlas = Arc::new(self.atlas());
-        let [sender, receiver] = [Side::Sender, Side::Receiver].map(|side| self.environment(side, plan, &atlas));
+        let [sender, receiver] = [Side::Sender, Side::Receiver].map(|side| self.environment(side, plan, atlas));
+        let through = self.tamper(plan);
         let (second_read, stored) = match care {
             Care::Careful { second_read, stored } => (second_read, stored),
             Care::Baseline(level) => {
                 let [source, target] = ["source", "target"].map(|name| self.base.directory(name));
-                let copying = ladder::copy(level, &sender, &receiver, &source, &target);
+                let copying = ladder::copy(level, &sender, &receiver, &source, &target, through);
                 return tokio::time::timeout(LIMIT, copying).await.ok()?.map(Ending::Baseline);
             }
         };
-        let (ticket, receiving) = start_receiver(receiver);
+        let is_struck = plan.has(|entry| matches!(entry.place, Place::Message { .. }));
+        let [retry_for, again] = if is_struck { RETRY_IN_GATEWAY } else { RETRY };
+        let (ticket, receiving) = start_receiver(receiver, again);
         let wanted = send::Plan {
             sources: vec![self.base.directory("source/")],
             destination: self.base.directory("target").as_os_str().as_bytes().to_vec(),
@@ -199,11 +244,13 @@ impl Rig {
             stored,
             no_replace: false,
             quick: false,
-            retry_for: Duration::from_secs(20),
-            chunk_bytes: CHUNK_BYTES_DEFAULT,
+            retry_for,
+            chunk_bytes: self.chunk_bytes,
         };
         let key = Arc::new(KeyPair::generate().expect("a key can be made"));
         let observer: Arc<dyn Observer> = Arc::clone(told) as Arc<dyn Observer>;
+        let gateway = through.map(|tamper| start_gateway(&ticket, &key, tamper));
+        let ticket = gateway.as_ref().map_or(ticket, |gateway| gateway.ticket().clone());
         let sending = send::run(sender, wanted, Meeting::Ticket(ticket), key, observer, Arc::clone(counters));
         let ended = tokio::time::timeout(LIMIT, sending).await.ok();
         if ended.is_some() {
@@ -222,11 +269,19 @@ impl Rig {
 
     fn atlas(&self) -> Atlas {
         let files = self.sources.iter().map(|(name, content)| (last_component(name).as_bytes(), content.as_slice()));
-        Atlas::new(files, CHUNK_BYTES_DEFAULT as usize)
+        Atlas::new(files, self.chunk_bytes as usize)
+    }
+
+    /// What a gateway between the halves does; nothing if there is to be none.
+    fn tamper(&self, plan: &Arc<Plan>) -> Option<Arc<dyn Tamper>> {
+        if plan.has(|entry| entry.place.is_in_gateway()) {
+            return Some(Arc::new(Planned::new(Arc::clone(plan), self.chunk_bytes)));
+        }
+        self.through.clone()
     }
 }
 
-fn start_receiver(environment: Environment) -> (Ticket, tokio::task::JoinHandle<()>) {
+fn start_receiver(environment: Environment, again: Duration) -> (Ticket, tokio::task::JoinHandle<()>) {
     let key = KeyPair::generate().expect("a key can be made");
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listener = Listener::bind(environment.packets.as_ref(), any_port, &key, Admitted::AnyKey);
@@ -241,12 +296,20 @@ fn start_receiver(environment: Environment) -> (Ticket, tokio::task::JoinHandle<
         policy: Policy { root: RootPolicy::NamedBySender, replace: true, umask: 0o022, exact_modes: true },
         open_files_max: 256,
     });
-    let waiting = Waiting { first: Duration::from_secs(20), again: Duration::from_secs(10) };
+    let waiting = Waiting { first: Duration::from_secs(20), again };
     let receiving = tokio::spawn(async move {
         one_transfer(receiver, &listener, waiting).await;
         listener.close().await;
     });
     (ticket, receiving)
+}
+
+/// A gateway in front of this receiver, which takes it for the sender with this key.
+fn start_gateway(upstream: &Ticket, key: &KeyPair, tamper: Arc<dyn Tamper>) -> Gateway {
+    let identity = key.seed().and_then(|seed| KeyPair::from_seed(&seed)).expect("a key can be copied");
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let options = gateway::Options { listen, upstream: upstream.clone(), identity, tamper };
+    Gateway::start(Arc::new(UdpPackets), options).expect("a gateway can be set up")
 }
 
 /// Bytes of this length that look random and are the same for the same seed.

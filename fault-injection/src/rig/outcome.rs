@@ -12,10 +12,10 @@ use careful::send::Ended;
 
 use super::base::Files;
 use super::told::Words;
-use super::{Care, last_component};
+use super::{Care, Cost, last_component};
 use crate::ladder::{Copied, Level};
 use crate::matrix::report::Layer;
-use crate::plan::{Checksum, Fault, Place, Plan};
+use crate::plan::{Checksum, Fault, Fired, Place, Plan, Side};
 
 /// A staging file's name begins with this.
 const STAGING_PREFIX: &str = ".careful-";
@@ -29,6 +29,8 @@ pub struct Outcome {
     pub care: Care,
     /// How the sender ended; nothing if one of the halves did not end in time.
     pub ended: Option<Ending>,
+    /// What it cost, from the first packet to the last.
+    pub cost: Cost,
     /// The sender's books.
     pub counters: Snapshot,
     /// Lines for the person that are no failure.
@@ -74,13 +76,13 @@ impl Outcome {
     pub(super) fn new(
         plan: Arc<Plan>,
         care: Care,
-        ended: Option<Ending>,
+        (ended, cost): (Option<Ending>, Cost),
         counters: Snapshot,
         mut words: Words,
         trees: Trees,
     ) -> Self {
         let notices = std::mem::take(&mut words.notices);
-        Self { plan, care, ended, counters, notices, words, trees }
+        Self { plan, care, ended, cost, counters, notices, words, trees }
     }
 
     /// What became of a file of the source.
@@ -112,7 +114,9 @@ impl Outcome {
         // After an alarm the source is read twice past its cache, asked for or not, and the word is earned.
         let may_be_reread = second_read || self.counters.repaired != Repairs::default();
         let most = if may_be_reread { Origin::Reread } else { Origin::FirstRead };
-        receipt.proof.origin > most || receipt.proof.stored > stored
+        // What a second connection finds committed is read back past the cache before it is called equal.
+        let may_be_read_back = !self.notices.is_empty();
+        receipt.proof.origin > most || (receipt.proof.stored > stored && !may_be_read_back)
     }
 
     /// Whether the receipt says what lies there. The judge's root is computed without the program's own code.
@@ -141,13 +145,14 @@ impl Outcome {
         self.trees.after[1].keys().filter(|path| last_component(path).starts_with(STAGING_PREFIX)).count()
     }
 
-    /// Whether a packet was lost or damaged and its bytes came all the same: the transport noticed.
+    /// Whether a packet or message was lost or damaged and its bytes came all the same: the transport noticed, or the two
+    /// ends broke off over a message and began again.
     #[must_use]
     pub fn caught_below(&self) -> bool {
         self.caught_in_transit() != Layer::Nobody
     }
 
-    /// Which layer below the program threw a struck packet away, if there was one.
+    /// Which layer threw a struck packet away or broke off over a struck message, if there was one.
     #[must_use]
     pub fn caught_in_transit(&self) -> Layer {
         // A sum of words does not see their order: that passes the checksum that was kept.
@@ -164,6 +169,8 @@ impl Outcome {
                 Place::Packet { .. } if is_damage(fired.entry.fault) && self.care != Care::Baseline(Level::L0) => {
                     return Layer::Aead;
                 }
+                // The one thing that the sender tells of without a failure is that it connects again.
+                Place::Message { .. } if !self.notices.is_empty() || !self.is_complete() => return Layer::CommitCheck,
                 _ => {}
             }
         }
@@ -200,11 +207,7 @@ impl Outcome {
                 Verdict::Right | Verdict::RefusedAndKept(_) | Verdict::RefusedAndRight(_) => {}
             }
         }
-        let known = |path: &&String| {
-            let is_staging = last_component(path).starts_with(STAGING_PREFIX);
-            is_staging || self.trees.before.iter().any(|files| files.contains_key(*path))
-        };
-        let unknown = self.trees.after[1].keys().filter(|path| !known(path));
+        let unknown = self.strays().into_iter().filter(|path| !self.is_misnamed_in_transit(path));
         broken.extend(unknown.map(|path| format!("{path}: nobody sent that")));
         if self.staging_files() > self.trees.before[0].len() {
             broken.push("more staging files than files are left".to_owned());
@@ -213,6 +216,24 @@ impl Outcome {
             broken.push("a staging file is left of a file that did not fail".to_owned());
         }
         broken
+    }
+
+    /// Files in the target under names that nobody sent and that were not there before; staging files are none.
+    #[must_use]
+    pub fn strays(&self) -> Vec<&str> {
+        let known = |path: &&str| {
+            let is_staging = last_component(path).starts_with(STAGING_PREFIX);
+            is_staging || self.trees.before.iter().any(|files| files.contains_key(*path))
+        };
+        self.trees.after[1].keys().map(String::as_str).filter(|path| !known(path)).collect()
+    }
+
+    /// A gateway that both sides trust can write another name into an offer, and the receiver cannot know which one was
+    /// meant: what it then commits lies under a name that nobody sent. That is no false claim as long as the sender takes
+    /// no receipt for that name; what the sender says of the file that it did send is judged by itself.
+    fn is_misnamed_in_transit(&self, path: &str) -> bool {
+        let is_control = |fired: &Fired| matches!(fired.entry.place, Place::Message { from: Side::Sender, .. });
+        self.plan.fired().iter().any(is_control) && !self.words.receipts.contains_key(path)
     }
 
     /// Nothing was said of the file, rightly: the whole ended in an error, and old or new lies there.
