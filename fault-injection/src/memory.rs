@@ -5,6 +5,7 @@
 //! expected: measured, and not hidden.
 
 #![expect(clippy::disallowed_methods, reason = "the programs and their files are looked at from outside")]
+#![expect(clippy::disallowed_types, reason = "the memory of a process is no file of a transfer")]
 
 use std::fs;
 use std::io;
