@@ -286,7 +286,7 @@ fn a_doubled_piece_changes_nothing() {
 
 #[test]
 fn a_piece_that_is_lost_before_it_was_sent_is_not_missed_if_another_comes_twice() {
-    both(&alone(2 * CHUNK), "hash-to-upload 0 #1 double; hash-to-upload 1 #1 drop", |outcome| {
+    both(&alone(2 * CHUNK), "hash-to-upload file 0 #1 double; hash-to-upload file 1 #1 drop", |outcome| {
         outcome.assert_silently_wrong(&["file"]);
     });
 }
