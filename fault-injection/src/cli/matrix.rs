@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::{Done, MatrixArguments, cores, say, tell, transfers_at_once};
+use super::{Done, MatrixArguments, View, cores, say, tell, transfers_at_once};
 use crate::ladder::Level;
 use crate::matrix::campaign::Campaign;
 use crate::matrix::progress::TrialProgress;
@@ -29,16 +29,28 @@ pub(super) fn run(arguments: &MatrixArguments) -> Done {
         return Err(format!("there is no row {unknown}; `careful-faults list` names them"));
     }
     let report = report(&campaign, !arguments.without_curves);
-    if arguments.json {
+    show(&report, &arguments.view)
+}
+
+/// A report that was made before.
+#[expect(clippy::disallowed_methods, reason = "a report for a person is no file of a transfer")]
+pub(super) fn show_again(path: &Path, view: &View) -> Done {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("read {}: {error}", path.display()))?;
+    let report = Report::from_json(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    show(&report, view)
+}
+
+fn show(report: &Report, view: &View) -> Done {
+    if view.json {
         say(&report.to_json());
         say("\n");
-    } else if arguments.markdown {
-        say(&table::render_markdown(&report));
+    } else if view.markdown {
+        say(&table::render_markdown(report));
     } else {
-        say(&table::render(&report, WIDTH, std::io::stdout().is_terminal()));
+        say(&table::render(report, WIDTH, std::io::stdout().is_terminal()));
     }
-    if let Some(path) = &arguments.html {
-        write(path, &page::render(&report))?;
+    if let Some(path) = &view.html {
+        write(path, &page::render(report))?;
         tell(&format!("wrote {}\n", path.display()));
     }
     Ok(report.verdict.ok)

@@ -31,6 +31,13 @@ struct Arguments {
 enum Command {
     /// Run every fault at every level of the ladder and show what became of it
     Matrix(MatrixArguments),
+    /// Show a report again that `matrix --json` printed
+    Show {
+        /// The file it was written to
+        report: PathBuf,
+        #[command(flatten)]
+        view: View,
+    },
     /// Strike anywhere with several faults at once, drawn from seeds
     Random {
         /// How many plans
@@ -110,6 +117,13 @@ struct MatrixArguments {
     /// Leave out the curves (goodput against chunk size, cost of each check), which take minutes
     #[arg(long)]
     without_curves: bool,
+    #[command(flatten)]
+    view: View,
+}
+
+/// How a report is shown.
+#[derive(Debug, Args)]
+struct View {
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -141,6 +155,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Command::Matrix(arguments) => matrix::run(&arguments),
+        Command::Show { report, view } => matrix::show_again(&report, &view),
         Command::Random { plans, seed, jobs } => random(plans, seed, jobs),
         Command::Crash(arguments) => crash::run(&arguments),
         Command::Memory { trials, seed } => memory(trials, seed),
