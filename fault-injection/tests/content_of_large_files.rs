@@ -210,10 +210,10 @@ fn several_wrong_chunks_of_one_round_are_sent_again_together() {
 fn every_check_counts_what_it_caught_and_no_other_does() {
     let none = Repairs::default;
     for (plan, expected) in [
-        ("wire-to-verify 1 #1 flip 17.3", Repairs { arrival: 1, ..none() }),
+        ("wire-to-verify file 1 #1 flip 17.3", Repairs { arrival: 1, ..none() }),
         ("staging-write file 1 #1 flip 17.3", Repairs { stored: 1, ..none() }),
         ("source-read-past-cache file 1 #1 flip 17.3", Repairs { source: 1, ..none() }),
-        ("source-to-hash 1 #1 drop", Repairs { lost: 1, ..none() }),
+        ("source-to-hash file 1 #1 drop", Repairs { lost: 1, ..none() }),
     ] {
         for length in [LENGTH, 5000] {
             let plan = if length == LENGTH { plan.to_owned() } else { plan.replacen(" 1 #1", " 0 #1", 1) };
