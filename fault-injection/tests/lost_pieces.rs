@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use careful::protocol::failure::Failure;
-use careful::protocol::limits::{LOOK_EVERY, LOOKS_UNTIL_LOST, RESENDS_MAX};
+use careful::protocol::limits::{LOOK_EVERY, LOOKS_UNTIL_LOST, REWRITES_MAX};
 use careful_faults::rig::{Care, Outcome, Rig, Verdict, content};
 
 /// Three whole chunks and a little.
@@ -79,7 +79,7 @@ fn a_small_file_lost_at_any_hop_holds_up_no_other() {
 #[test]
 fn what_is_always_lost_at_any_hop_fails_by_name_and_keeps_the_old_target() {
     // As many times as a piece is tried, with the time for the rest once.
-    let in_time = LOOK_EVERY * LOOKS_UNTIL_LOST * (RESENDS_MAX + 2) + SOON;
+    let in_time = LOOK_EVERY * LOOKS_UNTIL_LOST * (REWRITES_MAX + 2) + SOON;
     let fails = |hop: &str, length: usize| {
         let rig = Rig::with_file(length);
         rig.add_target("file", b"old");

@@ -74,8 +74,8 @@ pub mod limits {
     /// the gateway of the end-to-end paper did, damages two chunks of 1 MiB in three, whenever they pass: of a million
     /// such chunks this many attempts leave 0.02 undelivered.
     pub const RESENDS_MAX: u32 = 40;
-    /// Times a small file is sent again because it was stored wrong, or its source read otherwise, and times a piece is read
-    /// again because it got lost on the way to the hash, before the file fails.
+    /// Times a small file is sent again because it was stored wrong, or its source read otherwise, and times a piece is
+    /// asked for again because it got lost between two stages of either side, before the file fails.
     pub const REWRITES_MAX: u32 = 5;
     /// Whole read-backs of a file after a confirmed mismatch before it fails.
     pub const ROUNDS_MAX: u32 = 2;

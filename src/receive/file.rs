@@ -21,7 +21,7 @@ use crate::hash::{PieceHash, Position, Root};
 use crate::protocol::entry::{DirectoryTable, FileEntry};
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::{
-    CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNKS_MAX, HASHES_PER_MESSAGE_MAX, SMALL_FILE_BYTES_MAX,
+    CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNKS_MAX, HASHES_PER_MESSAGE_MAX, REWRITES_MAX, SMALL_FILE_BYTES_MAX,
 };
 use crate::protocol::message::{FileAnswer, FromReceiver, FromSender, Hash32, IndexedHash, Run};
 use crate::protocol::receipt::{Origin, Stored};
@@ -188,6 +188,8 @@ pub(super) struct Shared {
     state: FileReceiving,
     /// Chunks accepted and not yet written, with the latest round they were accepted for.
     arriving: HashMap<u64, u32>,
+    /// How often chunks got lost between the stages.
+    lost: HashMap<u64, u32>,
     /// Whether anything had to be written.
     is_staging: bool,
     /// The sender's authorisation, once it is here.
@@ -224,6 +226,7 @@ impl FileJob {
         let shared = Shared {
             state: FileReceiving::new(geometry, session.begin.stored != Stored::None),
             arriving: HashMap::new(),
+            lost: HashMap::new(),
             is_staging: false,
             commit: None,
             bad: Vec::new(),
@@ -614,9 +617,17 @@ impl Arrivals for FileJob {
 
     fn look(&self, is_idle: bool) {
         for (index, round) in self.transit.look(is_idle) {
-            let is_missing = self.shared().arriving.get(&index) == Some(&round);
-            if is_missing {
-                self.arrived_bad(index, round);
+            let mut shared = self.shared();
+            if shared.arriving.get(&index) != Some(&round) {
+                continue;
+            }
+            let times = shared.lost.entry(index).or_default();
+            *times += 1;
+            let is_hopeless = *times > REWRITES_MAX;
+            drop(shared);
+            match is_hopeless {
+                true => self.fail(Failure::ArrivedMismatch),
+                false => self.arrived_bad(index, round),
             }
         }
     }

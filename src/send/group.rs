@@ -95,6 +95,8 @@ enum State {
 #[derive(Clone, Copy, Debug)]
 enum Caught {
     AtArrival,
+    /// It arrived, and got lost on the way to the receiver's disk.
+    NotStaged,
     ReadBack,
     AtSource,
 }
@@ -103,7 +105,7 @@ impl Caught {
     fn repair(self) -> Repairs {
         let mut repairs = Repairs::default();
         match self {
-            Self::AtArrival => repairs.arrival = 1,
+            Self::AtArrival | Self::NotStaged => repairs.arrival = 1,
             Self::ReadBack => repairs.stored = 1,
             Self::AtSource => repairs.source = 1,
         }
@@ -113,7 +115,7 @@ impl Caught {
     /// What it is where it cannot be repaired.
     fn failure(self) -> Failure {
         match self {
-            Self::AtArrival => Failure::ArrivedMismatch,
+            Self::AtArrival | Self::NotStaged => Failure::ArrivedMismatch,
             Self::ReadBack => Failure::StoredMismatch,
             Self::AtSource => Failure::SourceUnstable,
         }
@@ -153,7 +155,7 @@ impl File {
     fn send_again(&mut self, session: &Session, caught: Caught) {
         let (count, max) = match caught {
             Caught::AtArrival => (&mut self.misarrivals, RESENDS_MAX),
-            Caught::ReadBack | Caught::AtSource => (&mut self.rewrites, REWRITES_MAX),
+            Caught::NotStaged | Caught::ReadBack | Caught::AtSource => (&mut self.rewrites, REWRITES_MAX),
         };
         *count += 1;
         if *count > max {
@@ -378,8 +380,8 @@ impl<'a> Group<'a> {
         for &position in &sent {
             let file = &mut self.files[position];
             if file.state == State::Waiting && file.stored.is_none() {
-                // It got lost on the way to the receiver's disk: nothing was said about it.
-                file.send_again(self.session, Caught::AtArrival);
+                // Nothing was said about it.
+                file.send_again(self.session, Caught::NotStaged);
             }
         }
         Ok(())
