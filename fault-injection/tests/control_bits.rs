@@ -16,7 +16,7 @@ use careful::progress::Counters;
 use careful::protocol::entry::Name;
 use careful::protocol::failure::Failure;
 use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
-use careful::protocol::receipt::{Receipt, Stored};
+use careful::protocol::receipt::Receipt;
 use careful::receive::listen::{Waiting, one_transfer};
 use careful::receive::{Policy, Receiver, RootPolicy};
 use careful::seams::Environment;
@@ -138,7 +138,7 @@ async fn run(tamper: Arc<dyn Tamper>, limit: Duration) -> Run {
         environment: environment(&target),
         identity: Arc::new(key()),
         admission: Admission::new([7; 16], None),
-        policy: Policy { root: RootPolicy::NamedBySender, replace: true, umask: 0o022, exact_modes: true },
+        policy: Policy::new(RootPolicy::NamedBySender, 0o022),
         open_files_max: 256,
     });
     let waiting = Waiting { first: Duration::from_secs(20), again: Duration::from_secs(5) };
@@ -147,14 +147,8 @@ async fn run(tamper: Arc<dyn Tamper>, limit: Duration) -> Run {
     let options = Options { listen: ANY_PORT, upstream, identity, tamper };
     let gateway = Gateway::start(Arc::new(UdpPackets), options).unwrap();
     let plan = send::Plan {
-        sources: vec![PathBuf::from("/source/")],
-        destination: b"/target".to_vec(),
-        second_read: true,
-        stored: Stored::Device,
-        no_replace: false,
-        quick: false,
         retry_for: Duration::from_secs(5),
-        chunk_bytes: CHUNK_BYTES_DEFAULT,
+        ..send::Plan::new(vec![PathBuf::from("/source/")], b"/target".to_vec())
     };
     let watch = Arc::new(Watch::default());
     let observer = Arc::clone(&watch) as Arc<dyn Observer>;

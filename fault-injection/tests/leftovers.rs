@@ -15,8 +15,7 @@ use careful::connect::meeting::Meeting;
 use careful::connect::ticket::Ticket;
 use careful::progress::Counters;
 use careful::protocol::failure::Failure;
-use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
-use careful::protocol::receipt::{Receipt, Stored};
+use careful::protocol::receipt::Receipt;
 use careful::receive::listen::{Waiting, one_transfer};
 use careful::receive::{Policy, Receiver, RootPolicy};
 use careful::seams::Environment;
@@ -67,7 +66,7 @@ async fn transfer(place: &Path, plan: &Arc<Plan>) {
         environment: receiving,
         identity: Arc::new(KeyPair::generate().expect("a key can be made")),
         admission: Admission::new([7; 16], None),
-        policy: Policy { root: RootPolicy::NamedBySender, replace: true, umask: 0o022, exact_modes: true },
+        policy: Policy::new(RootPolicy::NamedBySender, 0o022),
         open_files_max: 256,
     });
     let waiting = Waiting { first: Duration::from_secs(20), again: Duration::from_secs(1) };
@@ -76,14 +75,8 @@ async fn transfer(place: &Path, plan: &Arc<Plan>) {
         listener.close().await;
     });
     let wanted = send::Plan {
-        sources: vec![place.join("source/")],
-        destination: place.join("target").as_os_str().as_bytes().to_vec(),
-        second_read: true,
-        stored: Stored::Device,
-        no_replace: false,
-        quick: false,
-        chunk_bytes: CHUNK_BYTES_DEFAULT,
         retry_for: Duration::from_secs(1),
+        ..send::Plan::new(vec![place.join("source/")], place.join("target").as_os_str().as_bytes().to_vec())
     };
     let key = Arc::new(KeyPair::generate().expect("a key can be made"));
     let sender = environment(Side::Sender, plan);

@@ -14,9 +14,8 @@ use careful::connect::ticket::Ticket;
 use careful::hash::PieceHash;
 use careful::progress::Counters;
 use careful::protocol::failure::Failure;
-use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
 use careful::protocol::message::ChunkHeader;
-use careful::protocol::receipt::{Receipt, Stored};
+use careful::protocol::receipt::Receipt;
 use careful::receive::listen::{Waiting, one_transfer};
 use careful::receive::{Policy, Receiver, RootPolicy};
 use careful::seams::Environment;
@@ -362,21 +361,15 @@ async fn a_whole_transfer_runs_over_the_network_by_the_real_clock() {
         environment: environment(RECEIVER),
         identity: Arc::new(key),
         admission: Admission::new([7; 16], None),
-        policy: Policy { root: RootPolicy::NamedBySender, replace: true, umask: 0o022, exact_modes: true },
+        policy: Policy::new(RootPolicy::NamedBySender, 0o022),
         open_files_max: 64,
     });
     let waiting = Waiting { first: Duration::from_secs(20), again: Duration::from_secs(10) };
     let receiving = tokio::spawn(async move { one_transfer(receiver, &listener, waiting).await });
 
     let plan = send::Plan {
-        sources: vec![source],
-        destination: target.as_os_str().as_encoded_bytes().to_vec(),
-        second_read: true,
-        stored: Stored::Device,
-        no_replace: false,
-        quick: false,
         retry_for: Duration::from_secs(20),
-        chunk_bytes: CHUNK_BYTES_DEFAULT,
+        ..send::Plan::new(vec![source], target.as_os_str().as_encoded_bytes().to_vec())
     };
     let told = Arc::new(Told::default());
     let sender_key = Arc::new(KeyPair::generate().unwrap());

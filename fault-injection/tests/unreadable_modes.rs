@@ -15,7 +15,7 @@ use careful::progress::Counters;
 use careful::protocol::entry::Name;
 use careful::protocol::failure::Failure;
 use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
-use careful::protocol::receipt::{Receipt, Stored};
+use careful::protocol::receipt::Receipt;
 use careful::receive::listen::{Waiting, one_transfer};
 use careful::receive::{Policy, Receiver, RootPolicy};
 use careful::seams::Environment;
@@ -119,21 +119,13 @@ async fn send(sources: &[PathBuf], target: &MemoryDisk) -> Arc<Told> {
         environment: Environment { disk: Arc::new(target.clone()), ..Environment::real() },
         identity: Arc::new(KeyPair::generate().unwrap()),
         admission: Admission::new([7; 16], None),
-        policy: Policy { root: RootPolicy::NamedBySender, replace: true, umask: 0o022, exact_modes: true },
+        policy: Policy::new(RootPolicy::NamedBySender, 0o022),
         open_files_max: 256,
     });
     let waiting = Waiting { first: Duration::from_secs(20), again: Duration::from_secs(5) };
     let receiving = tokio::spawn(async move { one_transfer(receiver, &listener, waiting).await });
-    let plan = send::Plan {
-        sources: sources.to_vec(),
-        destination: b"/target".to_vec(),
-        second_read: true,
-        stored: Stored::Device,
-        no_replace: false,
-        quick: false,
-        retry_for: Duration::from_secs(5),
-        chunk_bytes: CHUNK_BYTES_DEFAULT,
-    };
+    let plan =
+        send::Plan { retry_for: Duration::from_secs(5), ..send::Plan::new(sources.to_vec(), b"/target".to_vec()) };
     let told = Arc::new(Told::default());
     let observer = Arc::clone(&told) as Arc<dyn Observer>;
     let key = Arc::new(KeyPair::generate().unwrap());

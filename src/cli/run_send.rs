@@ -1,6 +1,6 @@
 //! `careful-send`: arguments in, exit code out.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -109,17 +109,7 @@ struct Prepared {
 
 fn prepare(arguments: &SendArguments, environment: &Environment, report: &Report) -> Result<Prepared, Stop> {
     let (sources, destination) = arguments.operands();
-    let sources: Vec<PathBuf> = sources.iter().map(PathBuf::from).collect();
-    let mut plan = Plan {
-        sources,
-        destination: Vec::new(),
-        second_read: Origin::from(arguments.origin) > Origin::FirstRead,
-        stored: arguments.stored.into(),
-        no_replace: arguments.no_replace,
-        quick: arguments.quick,
-        chunk_bytes: arguments.chunk_size,
-        retry_for: arguments.retry_for,
-    };
+    let mut plan = plan(arguments, sources);
     let cannot_start = |error: &dyn std::error::Error| Stop(with_causes(error), None, ExitCode::Other);
     match ticket(destination)? {
         Some(ticket) => {
@@ -134,6 +124,19 @@ fn prepare(arguments: &SendArguments, environment: &Environment, report: &Report
             let key = Arc::new(KeyPair::generate().map_err(|error| cannot_start(&error))?);
             Ok(Prepared { plan, meeting, key })
         }
+    }
+}
+
+/// What the options ask for; where to is still open.
+fn plan(arguments: &SendArguments, sources: &[OsString]) -> Plan {
+    Plan {
+        second_read: Origin::from(arguments.origin) > Origin::FirstRead,
+        stored: arguments.stored.into(),
+        no_replace: arguments.no_replace,
+        quick: arguments.quick,
+        chunk_bytes: arguments.chunk_size,
+        retry_for: arguments.retry_for,
+        ..Plan::new(sources.iter().map(PathBuf::from).collect(), Vec::new())
     }
 }
 
@@ -253,5 +256,19 @@ fn early(ended: Ended, report: &Report) -> Option<ExitCode> {
             report.error(&format!("the receiver cannot be talked to: {}", with_causes(&error)), None);
             Some(ExitCode::Protocol)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn without_options_the_plan_is_the_default_one() {
+        let arguments = SendArguments::try_parse_from(["careful-send", "a", "b/", "to"]).expect("arguments");
+        let sources = ["a", "b/"].map(PathBuf::from).to_vec();
+        assert_eq!(plan(&arguments, arguments.operands().0), Plan::new(sources, Vec::new()));
     }
 }

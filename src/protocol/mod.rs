@@ -94,6 +94,8 @@ pub mod limits {
     pub const GARBLED_CONNECTIONS_MAX: u32 = 5;
     /// How long a staging file held by another process is waited for: a killed run needs a moment to let go.
     pub const LOCK_WAIT: Duration = Duration::from_secs(5);
+    /// How long a lost connection is tried again, unless the person says otherwise.
+    pub const RETRY_FOR_DEFAULT: Duration = Duration::from_secs(5 * 60);
     /// First and longest pause between two attempts to connect again.
     pub const BACKOFF_FIRST: Duration = Duration::from_millis(200);
     /// See [`BACKOFF_FIRST`].

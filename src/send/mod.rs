@@ -23,11 +23,12 @@ pub use transfer::run;
 
 use crate::connect::meeting::MeetError;
 use crate::protocol::failure::Failure;
+use crate::protocol::limits::{CHUNK_BYTES_DEFAULT, RETRY_FOR_DEFAULT};
 use crate::protocol::receipt::{Receipt, Stored};
 use crate::wire::WireError;
 
 /// What is to be sent, where to, and how carefully.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// As the person wrote them; a trailing slash means the contents of a directory.
     pub sources: Vec<PathBuf>,
@@ -46,6 +47,23 @@ pub struct Plan {
     pub chunk_bytes: u32,
     /// How long to try to connect again after the connection was lost.
     pub retry_for: Duration,
+}
+
+impl Plan {
+    /// Everything is checked, and existing targets are replaced: what `careful-send` does without an option.
+    #[must_use]
+    pub fn new(sources: Vec<PathBuf>, destination: Vec<u8>) -> Self {
+        Self {
+            sources,
+            destination,
+            second_read: true,
+            stored: Stored::Device,
+            no_replace: false,
+            quick: false,
+            chunk_bytes: CHUNK_BYTES_DEFAULT,
+            retry_for: RETRY_FOR_DEFAULT,
+        }
+    }
 }
 
 /// How a transfer ended. What became of each file was told to the observer.

@@ -12,8 +12,7 @@ use careful::connect::meeting::Meeting;
 use careful::connect::ticket::Ticket;
 use careful::progress::Counters;
 use careful::protocol::failure::Failure;
-use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
-use careful::protocol::receipt::{Receipt, ReceiptFile, Stored};
+use careful::protocol::receipt::{Receipt, ReceiptFile};
 use careful::receive::listen::{Waiting, one_transfer};
 use careful::receive::{Policy, Receiver, RootPolicy};
 use careful::seams::Environment;
@@ -49,14 +48,8 @@ pub(super) struct Told {
 pub(super) async fn run(sender: &MemoryDisk, receiver: &MemoryDisk, destination: &Path) -> Told {
     let (ticket, receiving) = start_receiver(receiver);
     let plan = send::Plan {
-        sources: vec![PathBuf::from(SOURCE)],
-        destination: destination.as_os_str().as_bytes().to_vec(),
-        second_read: true,
-        stored: Stored::Device,
-        no_replace: false,
-        quick: false,
         retry_for: Duration::from_secs(20),
-        chunk_bytes: CHUNK_BYTES_DEFAULT,
+        ..send::Plan::new(vec![PathBuf::from(SOURCE)], destination.as_os_str().as_bytes().to_vec())
     };
     let key = Arc::new(KeyPair::generate().expect("a key can be made"));
     let watch = Arc::new(Watch { receiver: receiver.clone(), told: Mutex::default() });
@@ -87,7 +80,7 @@ fn start_receiver(disk: &MemoryDisk) -> (Ticket, JoinHandle<()>) {
         environment,
         identity: Arc::new(KeyPair::generate().expect("a key can be made")),
         admission: Admission::new(token, None),
-        policy: Policy { root: RootPolicy::NamedBySender, replace: true, umask: 0o022, exact_modes: true },
+        policy: Policy::new(RootPolicy::NamedBySender, 0o022),
         open_files_max: 256,
     });
     let waiting = Waiting { first: Duration::from_secs(20), again: Duration::from_secs(10) };

@@ -23,8 +23,7 @@ use careful::hash::Root;
 use careful::progress::Counters;
 use careful::protocol::entry::Name;
 use careful::protocol::failure::Failure;
-use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
-use careful::protocol::receipt::{Receipt, Stored};
+use careful::protocol::receipt::Receipt;
 use careful::receive::listen::{Waiting, one_transfer};
 use careful::receive::{Policy, Receiver, RootPolicy};
 use careful::seams::Environment;
@@ -110,14 +109,8 @@ impl Trial {
     /// The real sender, to its end.
     pub(super) async fn send(&self, ticket: Ticket, disk: Arc<dyn Disk>, told: &Arc<Told>) {
         let plan = Plan {
-            sources: vec![self.path("source/")],
-            destination: self.path("target").as_os_str().as_bytes().to_vec(),
-            second_read: true,
-            stored: Stored::Device,
-            no_replace: false,
-            quick: false,
             retry_for: Duration::from_secs(1),
-            chunk_bytes: CHUNK_BYTES_DEFAULT,
+            ..Plan::new(vec![self.path("source/")], self.path("target").as_os_str().as_bytes().to_vec())
         };
         let environment = Environment { disk, ..Environment::real() };
         let key = Arc::new(KeyPair::generate().expect("a key can be made"));

@@ -238,14 +238,14 @@ impl Rig {
         let [retry_for, again] = if is_struck { RETRY_IN_GATEWAY } else { RETRY };
         let (ticket, receiving) = start_receiver(receiver, again);
         let wanted = send::Plan {
-            sources: vec![self.base.directory("source/")],
-            destination: self.base.directory("target").as_os_str().as_bytes().to_vec(),
             second_read,
             stored,
-            no_replace: false,
-            quick: false,
             retry_for,
             chunk_bytes: self.chunk_bytes,
+            ..send::Plan::new(
+                vec![self.base.directory("source/")],
+                self.base.directory("target").as_os_str().as_bytes().to_vec(),
+            )
         };
         let key = Arc::new(KeyPair::generate().expect("a key can be made"));
         let observer: Arc<dyn Observer> = Arc::clone(told) as Arc<dyn Observer>;
@@ -293,7 +293,7 @@ fn start_receiver(environment: Environment, again: Duration) -> (Ticket, tokio::
         environment,
         identity: Arc::new(KeyPair::generate().expect("a key can be made")),
         admission: Admission::new(token, None),
-        policy: Policy { root: RootPolicy::NamedBySender, replace: true, umask: 0o022, exact_modes: true },
+        policy: Policy::new(RootPolicy::NamedBySender, 0o022),
         open_files_max: 256,
     });
     let waiting = Waiting { first: Duration::from_secs(20), again };
