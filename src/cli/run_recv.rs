@@ -86,7 +86,7 @@ impl Receiving {
         let address = listener.local_address().map_err(|error| other(&error))?;
         let ticket = Ticket { receiver: key.public(), token, expires_seconds: None, addresses: vec![address] };
         stdio::print_ticket_line(&ticket).map_err(|error| other(&error))?;
-        let policy = Policy { root: RootPolicy::NamedBySender, replace: true, umask: self.umask, exact_modes: true };
+        let policy = Policy::new(RootPolicy::NamedBySender, self.umask);
         let admission = Admission::new(token, None);
         let open_files_max = self.open_files_max;
         let receiver = Arc::new(Receiver { environment, identity, admission, policy, open_files_max });
@@ -120,8 +120,7 @@ impl Receiving {
         let expires_seconds = Some(expires_at.as_secs());
         let ticket = Ticket { receiver: key.public(), token, expires_seconds, addresses: reachable(address) };
         self.report.ticket(&ticket.to_string());
-        let policy =
-            Policy { root: RootPolicy::Fixed(plan.directory.clone()), replace, umask: self.umask, exact_modes: false };
+        let policy = Policy { replace, ..Policy::new(RootPolicy::Fixed(plan.directory.clone()), self.umask) };
         let admission = Admission::new(token, expires_seconds);
         let open_files_max = self.open_files_max;
         let receiver = Arc::new(Receiver { environment, identity, admission, policy, open_files_max });

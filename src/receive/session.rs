@@ -33,6 +33,7 @@ use crate::workers::{self, Workers};
 
 /// Threads of each stage.
 const STAGE_THREADS: usize = 2;
+
 /// What the receiving side allows and where it receives.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -44,6 +45,16 @@ pub struct Policy {
     pub umask: u32,
     /// Whether modes are carried as they are, past the umask: where the same person started both sides.
     pub exact_modes: bool,
+}
+
+impl Policy {
+    /// Where the same person started both sides, and so the sender names the directory, targets may be replaced and modes
+    /// are carried as they are; where the person here fixed a directory, neither.
+    #[must_use]
+    pub fn new(root: RootPolicy, umask: u32) -> Self {
+        let is_same_person = matches!(root, RootPolicy::NamedBySender);
+        Self { root, replace: is_same_person, umask, exact_modes: is_same_person }
+    }
 }
 
 /// Who names the directory.
