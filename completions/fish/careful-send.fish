@@ -1,0 +1,19 @@
+complete -c careful-send -l origin -d 'How the source is made sure of' -r -f -a "reread\t'Two reads that must agree, the second past the page cache'
+first-read\t'One read: wrong bytes from memory or disk are not noticed'"
+complete -c careful-send -l stored -d 'How the stored copy is checked' -r -f -a "device\t'Read back from the device, past the page cache'
+cache\t'Read back, but the page cache may answer'
+none\t'Not read back'"
+complete -c careful-send -l require -d 'The least that every receipt must prove, else exit code 42' -r
+complete -c careful-send -l chunk-size -d 'Size of the chunks that large files travel in' -r
+complete -c careful-send -l retry-for -d 'How long a lost connection is tried again' -r
+complete -c careful-send -l receipts -d 'Append the signed receipts to FILE, one JSON object a line' -r -F
+complete -c careful-send -l quick -d 'Believe size and time where the target exists, and do not check such files'
+complete -c careful-send -l no-replace -d 'Never replace a file that exists and differs'
+complete -c careful-send -s r -d 'For habit only: directories are always copied with all that is in them'
+complete -c careful-send -s p -d 'For habit only: permissions and times are always kept'
+complete -c careful-send -l json -d 'Print events as JSON Lines on standard output, the summary always last'
+complete -c careful-send -s q -l quiet -d 'Print errors only'
+complete -c careful-send -s v -l verbose -d 'Log more to standard error: -v steps, -vv details, -vvv everything'
+complete -c careful-send -l log-json -d 'Log as JSON Lines'
+complete -c careful-send -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c careful-send -s V -l version -d 'Print version'

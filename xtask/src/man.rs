@@ -1,0 +1,72 @@
+//! Man pages. Names, descriptions and options come from the clap types, exit codes from their table, all else from
+//! `man/sections/`: prose stays human. **`man/careful.7` is written by hand** and only checked.
+
+use std::io;
+use std::path::PathBuf;
+
+use careful::cli::exit_code::ExitCode;
+
+use super::{programs, read};
+
+/// The page of every program.
+pub(super) fn pages() -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
+    programs().into_iter().map(|command| Ok((file(&command), page(command)?))).collect()
+}
+
+fn file(command: &clap::Command) -> PathBuf {
+    PathBuf::from(format!("man/{}.1", command.get_name()))
+}
+
+fn page(command: clap::Command) -> io::Result<Vec<u8>> {
+    let name = command.get_name().to_owned();
+    let section = |part: &str| read(format!("man/sections/{name}.{part}.roff"));
+    let page = clap_mangen::Man::new(command);
+    // Without a date and a version, so that the same sources give the same page.
+    let mut roff =
+        format!(".TH {} 1 \"\" \"careful\" \"Careful file transfer\"\n", name.replace('-', "\\-")).into_bytes();
+    page.render_name_section(&mut roff)?;
+    roff.extend(section("head")?.bytes());
+    page.render_description_section(&mut roff)?;
+    page.render_options_section(&mut roff)?;
+    roff.extend(exit_status().bytes());
+    roff.extend(section("tail")?.bytes());
+    Ok(roff)
+}
+
+fn exit_status() -> String {
+    let mut roff = ".SH \"EXIT STATUS\"\n".to_owned();
+    for code in ExitCode::ALL {
+        roff += &table_row(code);
+    }
+    roff
+}
+
+/// As the hand-written page has it too.
+fn table_row(code: ExitCode) -> String {
+    format!(".TP\n.B {}\n{}\n", code.number(), code.meaning().replace('-', "\\-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn careful_7_gives_every_exit_code_its_meaning() {
+        let page = read("man/careful.7").expect("a page");
+        for code in ExitCode::ALL {
+            assert!(page.contains(&table_row(code)), "man/careful.7 lacks:\n{}", table_row(code));
+        }
+    }
+
+    #[test]
+    fn every_option_is_in_its_page_and_hidden_ones_are_not() {
+        for command in programs() {
+            let page = read(file(&command)).expect("a page");
+            for option in command.get_arguments().filter_map(|argument| argument.get_long().map(|_| argument)) {
+                let long = option.get_long().unwrap_or_default().replace('-', "\\-");
+                let shown = page.contains(&format!("\\-\\-{long}\\fR"));
+                assert_eq!(shown, !option.is_hide_set(), "{}: --{long}", command.get_name());
+            }
+        }
+    }
+}
