@@ -106,6 +106,8 @@ pub mod limits {
     pub const TICKET_ADDRESSES_MAX: usize = 8;
     /// How long a further address of a receiver waits for the one before it to answer (RFC 8305, section 8).
     pub const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+    /// How often a receiver that knows where its sender is looks whether to call there.
+    pub const CALL_EVERY: Duration = Duration::from_secs(1);
     /// How long a side that leaves waits until its last packets are out.
     pub const CLOSE_WAIT: Duration = Duration::from_secs(1);
     /// How long a child process may take to end once its standard input is closed.

@@ -1,14 +1,16 @@
 //! One transfer over as many connections as it takes: greets whoever comes, serves the one sender that is admitted.
+//!
+//! Where it is known where that sender is, it is called, too, as long as it has not come.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::session::{self, Ending, Receiver};
-use crate::protocol::limits::GREETINGS_AT_ONCE;
+use crate::protocol::limits::{CALL_EVERY, GREETINGS_AT_ONCE};
 use crate::wire::connection::{CloseReason, Connection};
 use crate::wire::endpoint::Listener;
 use crate::wire::stream::{Incoming, Outgoing};
@@ -49,6 +51,8 @@ pub async fn one_transfer(receiver: Arc<Receiver>, listener: &Listener, waiting:
     let mut serving: Option<Serving> = None;
     let mut was_served = false;
     let mut deadline = Instant::now() + waiting.first;
+    let mut calls = tokio::time::interval(CALL_EVERY);
+    calls.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             Some(connection) = listener.accept() => {
@@ -70,6 +74,7 @@ pub async fn one_transfer(receiver: Arc<Receiver>, listener: &Listener, waiting:
                     }
                 }
                 was_served = true;
+                listener.hang_up();
                 let (receiver, served) = (Arc::clone(&receiver), connection.clone());
                 let ending = tokio::spawn(async move { session::serve(&receiver, served, control).await });
                 serving = Some(Serving { connection, ending });
@@ -82,6 +87,7 @@ pub async fn one_transfer(receiver: Arc<Receiver>, listener: &Listener, waiting:
                     Ending::Left => deadline = Instant::now() + waiting.again,
                 }
             }
+            _ = calls.tick(), if serving.is_none() => listener.call(),
             () = tokio::time::sleep_until(deadline), if serving.is_none() => {
                 return if was_served { Received::NotBack } else { Received::NobodyCame };
             }

@@ -30,7 +30,7 @@ const LEAVE_POLL: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub(super) quic: quinn::Connection,
-    /// Where this side made the connection, its socket.
+    /// Its socket, where it is this connection's own.
     endpoint: Option<Endpoint>,
     peer: PublicKey,
 }
@@ -42,6 +42,11 @@ impl Connection {
         let peer = identity.and_then(|chain| PublicKey::from_spki(chain.first()?));
         let peer = peer.ok_or_else(|| WireError::Crypto("the other side has no key".to_owned()))?;
         Ok(Self { quic, endpoint, peer })
+    }
+
+    /// The same connection, with the socket as its own: [`Self::finish`] waits for it.
+    pub(super) fn with_socket(self, endpoint: Endpoint) -> Self {
+        Self { endpoint: Some(endpoint), ..self }
     }
 
     /// The other side's key; it proved to hold the secret half.
@@ -118,7 +123,7 @@ impl Connection {
         self.quic.closed().await.into()
     }
 
-    /// Ends the connection with [`CloseReason::Done`], unless it is over already. Where this side made it, waits until
+    /// Ends the connection with [`CloseReason::Done`], unless it is over already. Where its socket is its own, waits until
     /// the other side can have learned of it, at most `CLOSE_WAIT`; else [`super::endpoint::Listener::close`] does.
     pub async fn finish(self) {
         if self.quic.close_reason().is_some() {

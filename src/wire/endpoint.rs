@@ -1,4 +1,4 @@
-//! The two ends: a listener that greets strangers, and a connector that tries a receiver's addresses.
+//! The two ends: a listener that greets strangers, and a connector that tries a receiver's addresses. Both at once: `call`.
 //!
 //! Until its key is proved a stranger costs little memory and a bounded time, and none keeps another waiting.
 //! **Who is admitted beyond the key is decided above.**
@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::call::Calls;
 use super::connection::wait_idle;
 pub use super::connection::{CloseReason, Connection};
 use super::identity::{KeyPair, PublicKey};
@@ -27,20 +28,24 @@ const NO_NAME: &str = "peer.invalid";
 /// Whose handshake may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admitted {
+    /// Nobody's: the other side's key is not known yet.
+    Nobody,
     /// The owner of this key.
     Key(PublicKey),
     /// Whoever proves to hold the key it shows; the token decides afterwards.
     AnyKey,
 }
 
-/// A socket that waits for connections.
+/// A socket that waits for connections and, where the other side's addresses are known, calls there itself.
 #[derive(Debug)]
 pub struct Listener {
-    endpoint: Endpoint,
-    verifier: Arc<KeyVerifier>,
+    pub(super) endpoint: Endpoint,
+    pub(super) key: Arc<CertifiedKey>,
+    pub(super) verifier: Arc<KeyVerifier>,
     loopback: Arc<ServerConfig>,
     network: Arc<ServerConfig>,
-    greetings: Mutex<JoinSet<Result<Connection, WireError>>>,
+    pub(super) greetings: Mutex<JoinSet<Result<Connection, WireError>>>,
+    pub(super) calls: Calls,
 }
 
 impl Listener {
@@ -61,14 +66,16 @@ impl Listener {
         admitted: Admitted,
     ) -> Result<Self, WireError> {
         let verifier = Arc::new(KeyVerifier::new(admitted, provider().signature_verification_algorithms));
-        let [loopback, network] = server_configs(key, Arc::clone(&verifier))?;
+        let [loopback, network] = server_configs(Arc::clone(&key), Arc::clone(&verifier))?;
         let endpoint = endpoint(packets, address, Some(network.clone()))?;
         Ok(Self {
             endpoint,
+            key,
             verifier,
             loopback: Arc::new(loopback),
             network: Arc::new(network),
             greetings: Mutex::new(JoinSet::new()),
+            calls: Calls::new(),
         })
     }
 
@@ -82,24 +89,41 @@ impl Listener {
         self.verifier.admit_only(key);
     }
 
-    /// The next connection whose handshake is done; nothing once the listener is closed. The future may be dropped at
-    /// any time, but handshakes begin only while somebody waits here. Up to `GREETINGS_AT_ONCE` run at once, each at
-    /// most `GREETING_TIMEOUT`; the next wait for their turn. Those that fail are only logged.
+    /// The next connection whose handshake is done, whoever called; nothing once the listener is closed. The future may
+    /// be dropped at any time, but handshakes begin only while somebody waits here. Up to `GREETINGS_AT_ONCE` run at
+    /// once, each at most `GREETING_TIMEOUT`; the next wait for their turn. Those that fail are only logged.
     pub async fn accept(&self) -> Option<Connection> {
+        loop {
+            match self.next().await? {
+                Ok(connection) => return Some(connection),
+                Err(error) => tracing::debug!(?error, "a handshake failed"),
+            }
+        }
+    }
+
+    /// As [`Self::accept`], with every handshake that failed.
+    pub(super) async fn next(&self) -> Option<Result<Connection, WireError>> {
         let mut greetings = self.greetings.lock().await;
         loop {
             tokio::select! {
+                called = self.calls.answered() => return Some(called),
                 Some(outcome) = greetings.join_next() => match flat(outcome) {
                     // The key may have been excluded while its handshake ran.
-                    Ok(connection) if self.verifier.admits(connection.peer_key()) => return Some(connection),
-                    Ok(connection) => connection.close(CloseReason::NotAdmitted),
-                    Err(error) => tracing::debug!(?error, "a handshake failed"),
+                    Ok(connection) if !self.verifier.admits(connection.peer_key()) => {
+                        connection.close(CloseReason::NotAdmitted);
+                    }
+                    outcome => return Some(outcome),
                 },
                 incoming = self.endpoint.accept(), if greetings.len() < GREETINGS_AT_ONCE => {
                     self.greet(incoming?, &mut greetings);
                 }
             }
         }
+    }
+
+    /// From now on strangers are turned away at their first packet, or no longer. Connections already given out stay.
+    pub(super) fn turn_away(&self, everybody: bool) {
+        self.endpoint.set_server_config((!everybody).then(|| ServerConfig::clone(&self.network)));
     }
 
     /// Every `Incoming` is answered in one way: dropped it would stay in quinn's memory.
@@ -178,6 +202,18 @@ pub(super) async fn connect_as(
     }
 }
 
+/// Begins a handshake with the owner of this key.
+pub(super) fn call(
+    endpoint: &Endpoint,
+    address: SocketAddr,
+    key: Arc<CertifiedKey>,
+    peer: PublicKey,
+) -> Result<quinn::Connecting, WireError> {
+    let verifier = KeyVerifier::new(Admitted::Key(peer), provider().signature_verification_algorithms);
+    let config = client_config(key, Arc::new(verifier), Path::to(address))?;
+    Ok(endpoint.connect_with(config, address, NO_NAME)?)
+}
+
 /// A handshake under way with its own socket.
 struct Attempt {
     endpoint: Endpoint,
@@ -191,10 +227,8 @@ impl Attempt {
         key: Arc<CertifiedKey>,
         receiver: PublicKey,
     ) -> Result<Self, WireError> {
-        let verifier = KeyVerifier::new(Admitted::Key(receiver), provider().signature_verification_algorithms);
-        let config = client_config(key, Arc::new(verifier), Path::to(address))?;
         let endpoint = endpoint(packets, own_address(address), None)?;
-        let connecting = endpoint.connect_with(config, address, NO_NAME)?;
+        let connecting = call(&endpoint, address, key, receiver)?;
         Ok(Self { endpoint, connecting })
     }
 
@@ -221,7 +255,7 @@ fn own_address(peer: SocketAddr) -> SocketAddr {
 }
 
 /// Of the failures of several addresses the one that helps most: who answered and refused says more than who did not.
-fn more_telling(one: WireError, other: WireError) -> WireError {
+pub(super) fn more_telling(one: WireError, other: WireError) -> WireError {
     let weight = |error: &WireError| match error {
         WireError::VersionMismatch => 4,
         WireError::Refused { whose: WhoseKey::Ours } => 3,

@@ -3,6 +3,7 @@
 //! Nothing here is believed about content: a chunk that arrived whole is still checked against its hash by the
 //! receiving half. **No files, no decisions about a transfer, no X.509.**
 
+mod call;
 pub mod connection;
 pub mod endpoint;
 pub mod identity;

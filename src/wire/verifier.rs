@@ -36,6 +36,7 @@ impl KeyVerifier {
         match *self.admitted.read().unwrap_or_else(PoisonError::into_inner) {
             Admitted::Key(only) => only == key,
             Admitted::AnyKey => true,
+            Admitted::Nobody => false,
         }
     }
 
