@@ -2,20 +2,21 @@
 //!
 //! What a value means is judged here as far as that needs nothing from outside. **No file is touched.**
 
+mod results;
+mod sending;
+
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use clap::error::ErrorKind;
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser};
 
+pub use self::results::ResultArguments;
+pub use self::sending::{OriginChoice, SendingArguments, StoredChoice};
 pub use super::listen::ListenPlan;
 pub use super::requirement::{Requirement, RequirementError};
 
 use super::exit_code::{ExitCode, help_table};
-use crate::protocol::limits::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN};
-use crate::protocol::receipt::{Origin, Stored};
 
 const SEND_EXAMPLES: &str = "\
 Examples:
@@ -54,47 +55,13 @@ pub struct SendArguments {
     #[arg(value_name = "SRC... DEST", required = true)]
     pub paths: Vec<OsString>,
 
-    /// How the source is made sure of
-    #[arg(long, value_name = "HOW", value_enum, default_value_t = OriginChoice::Reread)]
-    pub origin: OriginChoice,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub sending: SendingArguments,
 
-    /// How the stored copy is checked
-    #[arg(long, value_name = "HOW", value_enum, default_value_t = StoredChoice::Device)]
-    pub stored: StoredChoice,
-
-    /// The least that every receipt must prove, else exit code 42
-    ///
-    /// A list of words with the least value of each: origin=first-read|reread|recorded, stored=none|cache|device,
-    /// durable=no|yes.
-    #[arg(long, value_name = "LIST")]
-    pub require: Option<Requirement>,
-
-    /// Believe size and time where the target exists, and do not check such files
-    ///
-    /// They get no receipt, and the last line counts them apart.
-    #[arg(long)]
-    pub quick: bool,
-
-    /// Never replace a file that exists and differs
-    #[arg(long)]
-    pub no_replace: bool,
-
-    /// Size of the chunks that large files travel in
-    ///
-    /// A power of two from 64KiB to 4MiB. Each chunk is checked, and sent again, by itself. Files up to 1MiB travel whole;
-    /// a file of less than two chunks, or of more than 1048576, gets smaller or larger ones.
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = chunk_size)]
-    pub chunk_size: u32,
-
-    /// How long a lost connection is tried again
-    ///
-    /// Counted anew each time that one is lost which brought the transfer on.
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration)]
-    pub retry_for: Duration,
-
-    /// Append the signed receipts to FILE, one JSON object a line
-    #[arg(long, value_name = "FILE")]
-    pub receipts: Option<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub results: ResultArguments,
 
     /// For habit only: directories are always copied with all that is in them
     #[arg(short = 'r', overrides_with = "recursive")]
@@ -109,15 +76,6 @@ pub struct SendArguments {
     pub output: OutputArguments,
 }
 
-/// Bytes of a chunk; the error explains for a person.
-fn chunk_size(text: &str) -> Result<u32, String> {
-    let size: ByteSize = text.parse().map_err(|_| "not a size, as in 256KiB".to_owned())?;
-    u32::try_from(size.as_u64())
-        .ok()
-        .filter(|bytes| bytes.is_power_of_two() && (CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(bytes))
-        .ok_or_else(|| "a chunk is a power of two from 64KiB to 4MiB".to_owned())
-}
-
 impl SendArguments {
     /// The sources, and where they go.
     #[must_use]
@@ -127,13 +85,6 @@ impl SendArguments {
             None => (&[], OsStr::new("")),
         }
     }
-
-    fn contradiction(&self) -> Option<String> {
-        let required = self.require?.stored?;
-        let reached = Stored::from(self.stored);
-        (reached < required)
-            .then(|| format!("--stored {} can never reach --require stored={}", reached.word(), required.word()))
-    }
 }
 
 impl Checked for SendArguments {
@@ -141,7 +92,7 @@ impl Checked for SendArguments {
         if self.paths.len() < 2 {
             return Err("one operand is not enough: SRC... DEST, the destination last".to_owned());
         }
-        self.contradiction().map_or(Ok(()), Err)
+        self.results.contradiction(&self.sending).map_or(Ok(()), Err)
     }
 }
 
@@ -240,45 +191,6 @@ pub struct OutputArguments {
     pub log_json: bool,
 }
 
-/// Value of `--origin`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OriginChoice {
-    /// Two reads that must agree, the second past the page cache
-    Reread,
-    /// One read: wrong bytes from memory or disk are not noticed
-    FirstRead,
-}
-
-/// Value of `--stored`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum StoredChoice {
-    /// Read back from the device, past the page cache
-    Device,
-    /// Read back, but the page cache may answer
-    Cache,
-    /// Not read back
-    None,
-}
-
-impl From<OriginChoice> for Origin {
-    fn from(choice: OriginChoice) -> Self {
-        match choice {
-            OriginChoice::Reread => Self::Reread,
-            OriginChoice::FirstRead => Self::FirstRead,
-        }
-    }
-}
-
-impl From<StoredChoice> for Stored {
-    fn from(choice: StoredChoice) -> Self {
-        match choice {
-            StoredChoice::Device => Self::Device,
-            StoredChoice::Cache => Self::Cache,
-            StoredChoice::None => Self::None,
-        }
-    }
-}
-
 /// What the types alone cannot say about arguments.
 pub trait Checked {
     /// Why these arguments are wrong, for a person.
@@ -308,8 +220,11 @@ fn printed(error: &clap::Error) -> ExitCode {
 mod tests {
     use clap::CommandFactory;
 
+    use std::path::PathBuf;
+
     use super::*;
     use crate::protocol::limits::CHUNK_BYTES_DEFAULT;
+    use crate::protocol::receipt::{Origin, Stored};
 
     fn send(arguments: &[&str]) -> Result<SendArguments, clap::Error> {
         parse_from(["careful-send"].iter().chain(arguments).map(OsString::from))
@@ -336,10 +251,10 @@ mod tests {
     #[test]
     fn without_options_everything_is_checked() {
         let arguments = send(&["a", "b"]).expect("arguments");
-        assert_eq!(Origin::from(arguments.origin), Origin::Reread);
-        assert_eq!(Stored::from(arguments.stored), Stored::Device);
-        assert!(!arguments.quick && !arguments.no_replace && arguments.require.is_none());
-        assert_eq!(arguments.retry_for, Duration::from_secs(300));
+        assert_eq!(Origin::from(arguments.sending.origin), Origin::Reread);
+        assert_eq!(Stored::from(arguments.sending.stored), Stored::Device);
+        assert!(!arguments.sending.quick && !arguments.sending.no_replace && arguments.results.require.is_none());
+        assert_eq!(arguments.results.retry_for, Duration::from_secs(300));
         assert_eq!(recv(&["--listen", "a"]).expect("arguments").expires, Duration::from_secs(24 * 3600));
     }
 
@@ -348,18 +263,24 @@ mod tests {
         let line = "--origin first-read --stored none --require durable=yes --quick --no-replace --retry-for 90s \
                     --receipts r --json -vv --log-json a b";
         let arguments = send(&line.split_whitespace().collect::<Vec<_>>()).expect("arguments");
-        assert_eq!(Origin::from(arguments.origin), Origin::FirstRead);
-        assert_eq!(Stored::from(arguments.stored), Stored::None);
-        assert_eq!(arguments.require, "durable=yes".parse().ok());
-        assert!(arguments.quick && arguments.no_replace && arguments.output.json && arguments.output.log_json);
-        assert_eq!((arguments.retry_for, arguments.output.verbose), (Duration::from_secs(90), 2));
-        assert_eq!(arguments.receipts, Some(PathBuf::from("r")));
+        assert_eq!(Origin::from(arguments.sending.origin), Origin::FirstRead);
+        assert_eq!(Stored::from(arguments.sending.stored), Stored::None);
+        assert_eq!(arguments.results.require, "durable=yes".parse().ok());
+        assert!(
+            arguments.sending.quick
+                && arguments.sending.no_replace
+                && arguments.output.json
+                && arguments.output.log_json
+        );
+        assert_eq!((arguments.results.retry_for, arguments.output.verbose), (Duration::from_secs(90), 2));
+        assert_eq!(arguments.results.receipts, Some(PathBuf::from("r")));
     }
 
     #[test]
     fn a_chunk_size_is_a_power_of_two_within_its_bounds() {
-        let size_of = |text: &str| send(&["--chunk-size", text, "a", "b"]).map(|arguments| arguments.chunk_size);
-        assert_eq!(send(&["a", "b"]).expect("arguments").chunk_size, CHUNK_BYTES_DEFAULT);
+        let size_of =
+            |text: &str| send(&["--chunk-size", text, "a", "b"]).map(|arguments| arguments.sending.chunk_size);
+        assert_eq!(send(&["a", "b"]).expect("arguments").sending.chunk_size, CHUNK_BYTES_DEFAULT);
         for (text, bytes) in [("64KiB", 64 << 10), ("65536", 64 << 10), ("512KiB", 512 << 10), ("4MiB", 4 << 20)] {
             assert_eq!(size_of(text).expect("a size"), bytes);
         }

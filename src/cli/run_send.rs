@@ -61,7 +61,7 @@ async fn transfer(
             return code;
         }
     };
-    let receipts = match &arguments.receipts {
+    let receipts = match &arguments.results.receipts {
         None => None,
         Some(path) => match environment.disk.open_append(path) {
             Ok(file) => Some(file),
@@ -71,7 +71,7 @@ async fn transfer(
             }
         },
     };
-    let teller = Arc::new(Teller::new(report, arguments.require, receipts));
+    let teller = Arc::new(Teller::new(report, arguments.results.require, receipts));
     let observer: Arc<dyn Observer> = Arc::clone(&teller) as Arc<dyn Observer>;
     let running = run(environment, prepared.plan, prepared.meeting, prepared.key, observer, Arc::clone(&counters));
     let early = tokio::select! {
@@ -130,12 +130,12 @@ fn prepare(arguments: &SendArguments, environment: &Environment, report: &Report
 /// What the options ask for; where to is still open.
 fn plan(arguments: &SendArguments, sources: &[OsString]) -> Plan {
     Plan {
-        second_read: Origin::from(arguments.origin) > Origin::FirstRead,
-        stored: arguments.stored.into(),
-        no_replace: arguments.no_replace,
-        quick: arguments.quick,
-        chunk_bytes: arguments.chunk_size,
-        retry_for: arguments.retry_for,
+        second_read: Origin::from(arguments.sending.origin) > Origin::FirstRead,
+        stored: arguments.sending.stored.into(),
+        no_replace: arguments.sending.no_replace,
+        quick: arguments.sending.quick,
+        chunk_bytes: arguments.sending.chunk_size,
+        retry_for: arguments.results.retry_for,
         ..Plan::new(sources.iter().map(PathBuf::from).collect(), Vec::new())
     }
 }

@@ -1,0 +1,87 @@
+//! What the sending side is asked for: the same options whoever starts it, `careful-send` here or the receiver that pulls.
+//!
+//! In a pull they travel to the sending host. So **nothing in here names a file of this host, writes one or starts a
+//! program**.
+
+use bytesize::ByteSize;
+use clap::{Args, ValueEnum};
+
+use crate::protocol::limits::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN};
+use crate::protocol::receipt::{Origin, Stored};
+
+/// What is sent, and how carefully.
+#[derive(Clone, Debug, Args)]
+pub struct SendingArguments {
+    /// How the source is made sure of
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = OriginChoice::Reread)]
+    pub origin: OriginChoice,
+
+    /// How the stored copy is checked
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = StoredChoice::Device)]
+    pub stored: StoredChoice,
+
+    /// Believe size and time where the target exists, and do not check such files
+    ///
+    /// They get no receipt, and the last line counts them apart.
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Never replace a file that exists and differs
+    #[arg(long)]
+    pub no_replace: bool,
+
+    /// Size of the chunks that large files travel in
+    ///
+    /// A power of two from 64KiB to 4MiB. Each chunk is checked, and sent again, by itself. Files up to 1MiB travel whole;
+    /// a file of less than two chunks, or of more than 1048576, gets smaller or larger ones.
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = chunk_size)]
+    pub chunk_size: u32,
+}
+
+/// Bytes of a chunk; the error explains for a person.
+fn chunk_size(text: &str) -> Result<u32, String> {
+    let size: ByteSize = text.parse().map_err(|_| "not a size, as in 256KiB".to_owned())?;
+    u32::try_from(size.as_u64())
+        .ok()
+        .filter(|bytes| bytes.is_power_of_two() && (CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(bytes))
+        .ok_or_else(|| "a chunk is a power of two from 64KiB to 4MiB".to_owned())
+}
+
+/// Value of `--origin`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OriginChoice {
+    /// Two reads that must agree, the second past the page cache
+    Reread,
+    /// One read: wrong bytes from memory or disk are not noticed
+    FirstRead,
+}
+
+/// Value of `--stored`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StoredChoice {
+    /// Read back from the device, past the page cache
+    Device,
+    /// Read back, but the page cache may answer
+    Cache,
+    /// Not read back
+    None,
+}
+
+impl From<OriginChoice> for Origin {
+    fn from(choice: OriginChoice) -> Self {
+        match choice {
+            OriginChoice::Reread => Self::Reread,
+            OriginChoice::FirstRead => Self::FirstRead,
+        }
+    }
+}
+
+impl From<StoredChoice> for Stored {
+    fn from(choice: StoredChoice) -> Self {
+        match choice {
+            StoredChoice::Device => Self::Device,
+            StoredChoice::Cache => Self::Cache,
+            StoredChoice::None => Self::None,
+        }
+    }
+}
