@@ -99,6 +99,7 @@ claims!(
     a_replaced_file_stays_what_it_was_to_whoever_holds_it,
     a_lock_belongs_to_one_handle_and_goes_with_it,
     modes_and_times_are_what_was_set,
+    an_extended_attribute_is_what_was_set_last_and_leaves_the_time_alone,
     every_change_moves_the_time_of_status_change,
     links_are_counted,
     holes_are_told_from_data,
@@ -355,6 +356,27 @@ fn a_lock_belongs_to_one_handle_and_goes_with_it(world: &World) {
     assert!(reader.try_lock().unwrap(), "a handle for reading can hold it");
     drop(reader);
     assert!(second.try_lock().unwrap());
+}
+
+fn an_extended_attribute_is_what_was_set_last_and_leaves_the_time_alone(world: &World) {
+    let held = world.held();
+    let file = held.create_file(name("a"), Writing::Cached).unwrap();
+    let (first, second) = (name("user.careful.test"), name("user.careful.other"));
+    let before = file.metadata().unwrap();
+    assert_eq!(file.extended_attribute(first).unwrap(), None);
+    file.set_extended_attribute(first, None).unwrap();
+    for value in [&b"one"[..], b"", &[7; 1000], b"two"] {
+        file.set_extended_attribute(first, Some(value)).unwrap();
+        assert_eq!(file.extended_attribute(first).unwrap().as_deref(), Some(value));
+    }
+    assert_eq!(file.extended_attribute(second).unwrap(), None);
+    // It belongs to the file and not to a handle or a name.
+    held.rename(name("a"), name("b"), false).unwrap();
+    let reader = held.open_file(name("b"), Reading::PastCache).unwrap();
+    assert_eq!(reader.extended_attribute(first).unwrap().as_deref(), Some(&b"two"[..]));
+    file.set_extended_attribute(first, None).unwrap();
+    assert_eq!(reader.extended_attribute(first).unwrap(), None);
+    assert_eq!(file.metadata().unwrap().modified, before.modified);
 }
 
 fn modes_and_times_are_what_was_set(world: &World) {

@@ -98,6 +98,12 @@ pub trait DiskFile: Send + Sync + Debug {
     fn set_mode(&self, mode: u32) -> io::Result<()>;
     /// Sets the time of last modification.
     fn set_modified(&self, modified: Timestamp) -> io::Result<()>;
+    /// The value of an extended attribute; nothing where the file has none of this name, or its file system none at all
+    /// (fgetxattr(2)).
+    fn extended_attribute(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>>;
+    /// Sets an extended attribute, or removes it: without a value the file has none of this name in the end. Content and
+    /// time of last modification stay (fsetxattr(2), fremovexattr(2)).
+    fn set_extended_attribute(&self, name: &OsStr, value: Option<&[u8]>) -> io::Result<()>;
     /// The next range at or after the offset that may hold data, ends at a hole or the end of the file; nothing if only
     /// holes follow (lseek(2), SEEK_DATA and SEEK_HOLE).
     fn next_data(&self, offset_bytes: u64) -> io::Result<Option<Range<u64>>>;

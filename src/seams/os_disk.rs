@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use rustix::fs::{
     AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, SeekFrom,
-    Statx, StatxFlags, StatxTimestamp, Timespec, Timestamps, UTIME_OMIT,
+    Statx, StatxFlags, StatxTimestamp, Timespec, Timestamps, UTIME_OMIT, XattrFlags,
 };
 use rustix::io::{Errno, retry_on_intr};
 
@@ -47,6 +47,10 @@ const KERNEL_COPY_BYTES: u64 = 128 << 20;
 
 /// Largest piece copied through our own memory: by `copy_at`, and by a direct read that is not aligned.
 const OWN_COPY_BYTES: usize = 1 << 20;
+
+/// Room for an extended attribute at first, and the most that Linux lets one hold.
+const ATTRIBUTE_ROOM_BYTES: usize = 4 << 10;
+const ATTRIBUTE_MAX_BYTES: usize = 64 << 10;
 
 /// Largest file that `read_private` takes.
 const PRIVATE_LIMIT_BYTES: u64 = 64 << 10;
@@ -383,6 +387,33 @@ impl DiskFile for OsFile {
 
     fn set_modified(&self, modified: Timestamp) -> io::Result<()> {
         set_modified(self.main.as_fd(), modified)
+    }
+
+    fn extended_attribute(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
+        let mut value = vec![0; ATTRIBUTE_ROOM_BYTES];
+        let mut found = rustix::fs::fgetxattr(&self.main, name, &mut value[..]);
+        if found == Err(Errno::RANGE) {
+            value.resize(ATTRIBUTE_MAX_BYTES, 0);
+            found = rustix::fs::fgetxattr(&self.main, name, &mut value[..]);
+        }
+        match found {
+            Ok(length) => {
+                value.truncate(length);
+                Ok(Some(value))
+            }
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn set_extended_attribute(&self, name: &OsStr, value: Option<&[u8]>) -> io::Result<()> {
+        match value {
+            Some(value) => Ok(rustix::fs::fsetxattr(&self.main, name, value, XattrFlags::empty())?),
+            None => match rustix::fs::fremovexattr(&self.main, name) {
+                Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
+                other => Ok(other?),
+            },
+        }
     }
 
     fn next_data(&self, offset_bytes: u64) -> io::Result<Option<Range<u64>>> {

@@ -247,6 +247,14 @@ impl DiskFile for MemoryFile {
         self.world.lock().set_modified(self.inode, modified)
     }
 
+    fn extended_attribute(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.world.lock().tree.inode(self.inode)?.extended.get(name).map(|value| value.to_vec()))
+    }
+
+    fn set_extended_attribute(&self, name: &OsStr, value: Option<&[u8]>) -> io::Result<()> {
+        self.world.lock().set_extended(self.inode, name, value)
+    }
+
     fn next_data(&self, offset_bytes: u64) -> io::Result<Option<Range<u64>>> {
         let inner = self.world.lock();
         Ok(inner.tree.content(self.inode).ok_or_else(|| errno(NOENT))?.next_data(offset_bytes))

@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::sync::Arc;
 
 use careful::seams::disk::Timestamp;
 
@@ -92,6 +93,12 @@ pub(super) enum Operation {
         inode: InodeNumber,
         modified: Timestamp,
     },
+    /// Sets an extended attribute, or removes it.
+    SetExtended {
+        inode: InodeNumber,
+        name: OsString,
+        value: Option<Arc<[u8]>>,
+    },
     /// fdatasync.
     SyncData(InodeNumber),
     /// fsync of a file or directory.
@@ -110,7 +117,8 @@ impl Operation {
             | Self::Remove { .. }
             | Self::SetLength { .. }
             | Self::SetMode { .. }
-            | Self::SetModified { .. } => true,
+            | Self::SetModified { .. }
+            | Self::SetExtended { .. } => true,
             Self::SyncData(_) | Self::SyncAll(_) | Self::SyncFileSystem | Self::Mark(_) => false,
         }
     }
@@ -138,10 +146,12 @@ impl Operation {
         }
     }
 
-    /// The file or directory whose mode or time it sets.
+    /// The file or directory whose mode, time or extended attribute it sets.
     pub(super) fn attributes_of(&self) -> Option<InodeNumber> {
         match self {
-            Self::SetMode { inode, .. } | Self::SetModified { inode, .. } => Some(*inode),
+            Self::SetMode { inode, .. } | Self::SetModified { inode, .. } | Self::SetExtended { inode, .. } => {
+                Some(*inode)
+            }
             _ => None,
         }
     }
@@ -171,6 +181,10 @@ impl fmt::Display for Operation {
             Self::SetLength { inode, length_bytes, .. } => write!(formatter, "set length of {inode} to {length_bytes}"),
             Self::SetMode { inode, mode } => write!(formatter, "set mode of {inode} to {mode:04o}"),
             Self::SetModified { inode, .. } => write!(formatter, "set time of {inode}"),
+            Self::SetExtended { inode, name, value } => {
+                let what = if value.is_some() { "set" } else { "remove" };
+                write!(formatter, "{what} attribute {} of {inode}", name.display())
+            }
             Self::SyncData(inode) => write!(formatter, "sync data of {inode}"),
             Self::SyncAll(inode) => write!(formatter, "sync {inode}"),
             Self::SyncFileSystem => formatter.write_str("sync the file system"),

@@ -52,11 +52,13 @@ pub(super) struct Inode {
     pub(super) modified: Timestamp,
     pub(super) changed: Timestamp,
     pub(super) links: u64,
+    /// Extended attributes.
+    pub(super) extended: BTreeMap<OsString, Arc<[u8]>>,
 }
 
 impl Inode {
     pub(super) fn new(body: Body, mode: u32, time: Timestamp) -> Self {
-        Self { body, mode, modified: time, changed: time, links: 1 }
+        Self { body, mode, modified: time, changed: time, links: 1, extended: BTreeMap::new() }
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -298,6 +300,12 @@ impl Tree {
             }
             Operation::SetMode { mode, .. } => inode.mode = *mode,
             Operation::SetModified { modified, .. } => inode.modified = *modified,
+            Operation::SetExtended { name, value: Some(value), .. } => {
+                inode.extended.insert(name.clone(), Arc::clone(value));
+            }
+            Operation::SetExtended { name, value: None, .. } => {
+                inode.extended.remove(name);
+            }
             _ => return,
         }
         inode.changed = time;

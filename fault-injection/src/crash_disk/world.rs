@@ -150,6 +150,16 @@ impl Inner {
         Ok(())
     }
 
+    /// As Linux has it for the attributes of users: whoever may not write to the file by its mode may not set one.
+    pub(super) fn set_extended(&mut self, inode: InodeNumber, name: &OsStr, value: Option<&[u8]>) -> io::Result<()> {
+        self.tree.permit(inode, 0o200)?;
+        let value: Option<Arc<[u8]>> = value.map(Into::into);
+        if self.tree.inode(inode)?.extended.get(name) != value.as_ref() {
+            self.commit(Operation::SetExtended { inode, name: name.to_owned(), value });
+        }
+        Ok(())
+    }
+
     pub(super) fn free_bytes(&self) -> u64 {
         let is_file = |inode: &Inode| if let Body::File(content) = &inode.body { content.space_bytes() } else { 0 };
         let used: u64 = self.tree.inodes.values().map(is_file).sum();

@@ -1,5 +1,6 @@
 //! A file of the faulty disk: reads, writes and flushes that go wrong.
 
+use std::ffi::OsStr;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -308,6 +309,16 @@ impl DiskFile for FaultyFile {
     fn set_modified(&self, modified: Timestamp) -> io::Result<()> {
         self.operation(Role::SetModified)?;
         self.inner.set_modified(modified)
+    }
+
+    fn extended_attribute(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
+        self.operation(Role::AttributeRead)?;
+        self.inner.extended_attribute(name)
+    }
+
+    fn set_extended_attribute(&self, name: &OsStr, value: Option<&[u8]>) -> io::Result<()> {
+        self.operation(Role::SetAttribute)?;
+        self.inner.set_extended_attribute(name, value)
     }
 
     fn next_data(&self, offset_bytes: u64) -> io::Result<Option<Range<u64>>> {

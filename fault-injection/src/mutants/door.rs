@@ -297,6 +297,14 @@ impl DiskFile for WatchedFile {
         self.watch.around(&Operation::SyncFile(&self.open, true), &mut || self.inner.sync_all())
     }
 
+    fn extended_attribute(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
+        self.inner.extended_attribute(name)
+    }
+
+    fn set_extended_attribute(&self, name: &OsStr, value: Option<&[u8]>) -> io::Result<()> {
+        self.change(|| self.inner.set_extended_attribute(name, value))
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         self.inner.try_lock()
     }

@@ -152,6 +152,10 @@ pub enum Role {
     SetMode,
     /// Setting its time.
     SetModified,
+    /// Reading an extended attribute.
+    AttributeRead,
+    /// Setting or removing an extended attribute.
+    SetAttribute,
     /// A flush of a file.
     FileSync,
     /// The medium below a staging file after the next flush: the page cache has it right.
@@ -199,7 +203,7 @@ impl Place {
     }
 }
 
-pub(super) const ROLES: [(Role, &str); 31] = [
+pub(super) const ROLES: [(Role, &str); 33] = [
     (Role::SourceList, "source-list"),
     (Role::SourceInspect, "source-inspect"),
     (Role::SourceOpen, "source-open"),
@@ -223,6 +227,8 @@ pub(super) const ROLES: [(Role, &str); 31] = [
     (Role::SetLength, "set-length"),
     (Role::SetMode, "set-mode"),
     (Role::SetModified, "set-modified"),
+    (Role::AttributeRead, "attribute-read"),
+    (Role::SetAttribute, "set-attribute"),
     (Role::FileSync, "file-sync"),
     (Role::StoredMedium, "stored-medium"),
     (Role::FileSystemSync, "file-system-sync"),

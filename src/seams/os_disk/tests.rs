@@ -361,6 +361,12 @@ impl DiskFile for Foreign {
     fn set_modified(&self, modified: Timestamp) -> io::Result<()> {
         self.0.set_modified(modified)
     }
+    fn extended_attribute(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
+        self.0.extended_attribute(name)
+    }
+    fn set_extended_attribute(&self, name: &OsStr, value: Option<&[u8]>) -> io::Result<()> {
+        self.0.set_extended_attribute(name, value)
+    }
     fn next_data(&self, offset_bytes: u64) -> io::Result<Option<Range<u64>>> {
         self.0.next_data(offset_bytes)
     }
