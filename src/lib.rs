@@ -21,6 +21,8 @@ pub mod cli;
 pub mod connect;
 pub mod hash;
 pub mod jobs;
+pub mod outcome;
+mod patience;
 pub mod progress;
 pub mod protocol;
 pub mod reading;

@@ -43,6 +43,11 @@ const WALLS: &[(&str, &[&str])] = &[
     ("workers.rs", &["std::fs", "quinn", "crate::protocol", "crate::wire", "crate::send", "crate::receive"]),
     ("reading.rs", &["std::fs", "quinn", "tokio", "crate::protocol", "crate::wire"]),
     ("jobs.rs", &["std::fs", "quinn", "tokio", "crate::protocol", "crate::wire"]),
+    ("outcome.rs", &["std::fs", "quinn", "tokio", "clap", "crate::send", "crate::receive", "crate::cli"]),
+    (
+        "patience.rs",
+        &["std::fs", "quinn", "crate::seams", "crate::wire", "crate::send", "crate::receive", "crate::cli"],
+    ),
     ("transit.rs", &["std::fs", "quinn", "crate::seams", "crate::wire", "crate::send", "crate::receive"]),
     (
         "progress.rs",

@@ -14,18 +14,17 @@ mod source;
 mod transfer;
 mod walk;
 
-use std::fmt::Debug;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use transfer::run;
 
-use crate::connect::meeting::MeetError;
+pub use crate::outcome::{Ended, Observer};
+
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::{CHUNK_BYTES_DEFAULT, RETRY_FOR_DEFAULT};
-use crate::protocol::receipt::{Receipt, Stored};
-use crate::wire::WireError;
+use crate::protocol::receipt::Stored;
 
 /// What is to be sent, where to, and how carefully.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,36 +63,6 @@ impl Plan {
             retry_for: RETRY_FOR_DEFAULT,
         }
     }
-}
-
-/// How a transfer ended. What became of each file was told to the observer.
-#[derive(Debug)]
-pub enum Ended {
-    /// Every file was either committed or told of as failed.
-    Complete,
-    /// The receiver could not be reached at all.
-    Unreachable(MeetError),
-    /// The connection was lost and did not come back in time; the same command goes on.
-    Lost,
-    /// The receiver refused the transfer as a whole.
-    Refused(Failure),
-    /// The other side cannot be talked to.
-    Broken(WireError),
-}
-
-/// Who is told what becomes of each file. Called from several threads.
-pub trait Observer: Send + Sync + Debug {
-    /// The file or directory could not be transferred. The path is the source's.
-    fn failed(&self, path: &[u8], failure: Failure, detail: Option<&str>);
-    /// The entry is of a kind that is not carried, or has a name that is not.
-    fn skipped(&self, path: &[u8], why: &str);
-    /// The target has the same length and time and was trusted.
-    fn trusted(&self, path: &[u8]);
-    /// Files are committed, and this is their receipt, verified. `unchanged` tells of each whether its target was
-    /// equal already.
-    fn committed(&self, receipt: &Receipt, signature: &[u8; 64], unchanged: &[bool]);
-    /// Something the person should know, that is no failure.
-    fn notice(&self, words: &str);
 }
 
 /// Why one file was not transferred.
