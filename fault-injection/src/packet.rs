@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use careful::seams::packet::Packets;
+use careful::seams::packet::{Carrier, Packets};
 use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
@@ -44,6 +44,10 @@ impl Packets for FaultyPackets {
 
     fn endpoint_seed(&self) -> Option<[u8; 32]> {
         self.inner.endpoint_seed()
+    }
+
+    fn carrier(&self) -> Carrier {
+        self.inner.carrier()
     }
 }
 

@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 use super::arguments::OutputArguments;
 use super::progress::Suspender;
 use super::safe_name::{safe_json, safe_text};
+use crate::wire::LIBRARY_SILENT;
 
 /// Replaces what `-v` selects, in the syntax of tracing's filters, as in `careful=trace,quinn=debug`.
 pub const FILTER_VARIABLE: &str = "CAREFUL_LOG";
@@ -31,13 +32,13 @@ pub fn start(output: &OutputArguments, suspender: Suspender) -> Result<(), Strin
 
 /// What `-q` and `-v` select: of this program warnings, then more and more; of its libraries errors, then warnings, until
 /// `-vvv` everything. A lost link makes them warn of what the program says itself, in better words.
-fn directives(output: &OutputArguments) -> &'static str {
+fn directives(output: &OutputArguments) -> String {
     match output.verbose {
-        _ if output.quiet => "error",
-        0 => "error,careful=warn",
-        1 => "warn,careful=info",
-        2 => "warn,careful=debug",
-        _ => "debug,careful=trace",
+        _ if output.quiet => format!("error,{LIBRARY_SILENT}"),
+        0 => format!("error,{LIBRARY_SILENT},careful=warn"),
+        1 => "warn,careful=info".to_owned(),
+        2 => "warn,careful=debug".to_owned(),
+        _ => "debug,careful=trace".to_owned(),
     }
 }
 

@@ -126,6 +126,9 @@ pub mod limits {
     pub const RECEIVE_WINDOW_BYTES: u32 = 24 << 20;
     /// Bytes sent on a connection and not yet acknowledged.
     pub const SEND_WINDOW_BYTES: u64 = 16 << 20;
+    /// Bytes sent over a pipe and not yet acknowledged. An ssh channel takes 2 MiB ahead, and the buffers below it not
+    /// much less: more would only wait there, and every message behind it.
+    pub const PIPE_WINDOW_BYTES: u64 = 4 << 20;
     /// First packets of strangers that wait to be looked at.
     pub const INCOMING_MAX: usize = 1024;
     /// Bytes kept of one such stranger.

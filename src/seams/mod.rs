@@ -7,6 +7,7 @@ pub mod buffer;
 pub mod disk;
 pub mod os_disk;
 pub mod packet;
+pub mod pipe_packets;
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub struct Environment {
     pub disk: Arc<dyn Disk>,
     /// Queues between stages.
     pub buffers: Arc<dyn Buffers>,
-    /// UDP sockets.
+    /// Sockets for QUIC.
     pub packets: Arc<dyn Packets>,
 }
 

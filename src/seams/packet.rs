@@ -1,4 +1,4 @@
-//! The packet door: the UDP socket that quinn drives.
+//! The packet door: the socket that quinn drives; this one is UDP, [`super::pipe_packets`] is the other.
 //!
 //! Called once an endpoint; from there on quinn uses the socket directly. **Nothing here looks into a packet.**
 
@@ -13,7 +13,16 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 /// Kernel buffer asked for in each direction, in bytes; the kernel may give less (net.core.rmem_max, wmem_max).
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 
-/// Makes UDP sockets.
+/// What carries packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// A network, or the inside of this host.
+    Udp,
+    /// A pair of byte streams: nothing is lost or overtaken, and whoever sends too fast is told to wait.
+    Pipe,
+}
+
+/// Makes the sockets that QUIC runs over.
 pub trait Packets: Send + Sync + Debug {
     /// A socket bound to the address; port 0 lets the system choose. Must be called within a tokio runtime.
     fn socket(&self, address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>>;
@@ -22,6 +31,11 @@ pub trait Packets: Send + Sync + Debug {
     /// nothing, as on every real network: from the system, unpredictable. Keys never come from it.
     fn endpoint_seed(&self) -> Option<[u8; 32]> {
         None
+    }
+
+    /// What these sockets send over.
+    fn carrier(&self) -> Carrier {
+        Carrier::Udp
     }
 }
 

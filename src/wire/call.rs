@@ -69,11 +69,12 @@ impl Listener {
         }
         for (number, address) in (0..).zip(addresses) {
             let (endpoint, key, answers) = (self.endpoint.clone(), Arc::clone(&self.key), self.calls.answers.clone());
+            let path = self.path_to(address);
             ringing.spawn(async move {
                 sleep(NEXT_ADDRESS_AFTER * number).await;
                 let handshake = async {
-                    let quic = call(&endpoint, address, key, peer)?.await?;
-                    Connection::new(quic, None)
+                    let quic = call(&endpoint, path, address, key, peer)?.await?;
+                    Connection::new(quic, path, None)
                 };
                 let answer = timeout(GREETING_TIMEOUT, handshake).await.unwrap_or(Err(WireError::NoAnswer));
                 tracing::debug!(%address, ?answer, "called");

@@ -32,16 +32,17 @@ pub struct Connection {
     pub(super) quic: quinn::Connection,
     /// Its socket, where it is this connection's own.
     endpoint: Option<Endpoint>,
+    path: Path,
     peer: PublicKey,
 }
 
 impl Connection {
     /// Fails if the peer gave no key, which the verifier does not let happen.
-    pub(super) fn new(quic: quinn::Connection, endpoint: Option<Endpoint>) -> Result<Self, WireError> {
+    pub(super) fn new(quic: quinn::Connection, path: Path, endpoint: Option<Endpoint>) -> Result<Self, WireError> {
         let identity = quic.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
         let peer = identity.and_then(|chain| PublicKey::from_spki(chain.first()?));
         let peer = peer.ok_or_else(|| WireError::Crypto("the other side has no key".to_owned()))?;
-        Ok(Self { quic, endpoint, peer })
+        Ok(Self { quic, endpoint, path, peer })
     }
 
     /// The same connection, with the socket as its own: [`Self::finish`] waits for it.
@@ -132,9 +133,9 @@ impl Connection {
         let sent = self.quic.stats().udp_tx.datagrams;
         self.close(CloseReason::Done);
         match &self.endpoint {
-            // Within one host the last packet need not be kept for sending it again: it only has to leave, and that
-            // saves three timeouts, some 80 ms.
-            Some(_) if Path::to(self.quic.remote_address()) == Path::Loopback => {
+            // Within one host or a pipe the last packet need not be kept for sending it again: it only has to leave, and
+            // that saves three timeouts, some 80 ms.
+            Some(_) if self.path != Path::Network => {
                 let leaves = async {
                     sleep(LEAVE_POLL).await;
                     while self.quic.stats().udp_tx.datagrams == sent {

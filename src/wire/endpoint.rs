@@ -16,11 +16,11 @@ use super::call::Calls;
 use super::connection::wait_idle;
 pub use super::connection::{CloseReason, Connection};
 use super::identity::{KeyPair, PublicKey};
-use super::transport::{Path, certified_key, client_config, endpoint_config, provider, server_configs};
+use super::transport::{Path, ServerConfigs, certified_key, client_config, endpoint_config, provider, server_configs};
 use super::verifier::KeyVerifier;
 use super::{WhoseKey, WireError};
 use crate::protocol::limits::{GREETING_TIMEOUT, GREETINGS_AT_ONCE, NEXT_ADDRESS_AFTER};
-use crate::seams::packet::Packets;
+use crate::seams::packet::{Carrier, Packets};
 
 /// A name for TLS, which wants one; nothing looks it up or compares it.
 const NO_NAME: &str = "peer.invalid";
@@ -42,8 +42,8 @@ pub struct Listener {
     pub(super) endpoint: Endpoint,
     pub(super) key: Arc<CertifiedKey>,
     pub(super) verifier: Arc<KeyVerifier>,
-    loopback: Arc<ServerConfig>,
-    network: Arc<ServerConfig>,
+    configs: ServerConfigs,
+    carrier: Carrier,
     pub(super) greetings: Mutex<JoinSet<Result<Connection, WireError>>>,
     pub(super) calls: Calls,
 }
@@ -66,14 +66,15 @@ impl Listener {
         admitted: Admitted,
     ) -> Result<Self, WireError> {
         let verifier = Arc::new(KeyVerifier::new(admitted, provider().signature_verification_algorithms));
-        let [loopback, network] = server_configs(Arc::clone(&key), Arc::clone(&verifier))?;
-        let endpoint = endpoint(packets, address, Some(network.clone()))?;
+        let configs = server_configs(Arc::clone(&key), Arc::clone(&verifier))?;
+        // Which settings a connection gets is decided when it begins.
+        let endpoint = endpoint(packets, address, Some(configs.of(Path::Network)))?;
         Ok(Self {
             endpoint,
             key,
             verifier,
-            loopback: Arc::new(loopback),
-            network: Arc::new(network),
+            configs,
+            carrier: packets.carrier(),
             greetings: Mutex::new(JoinSet::new()),
             calls: Calls::new(),
         })
@@ -82,6 +83,10 @@ impl Listener {
     /// Where the socket is bound.
     pub fn local_address(&self) -> Result<SocketAddr, WireError> {
         self.endpoint.local_addr().map_err(WireError::Socket)
+    }
+
+    pub(super) fn path_to(&self, address: SocketAddr) -> Path {
+        Path::to(address, self.carrier)
     }
 
     /// From now on only the owner of this key gets through its handshake. Connections already given out stay.
@@ -123,7 +128,7 @@ impl Listener {
 
     /// From now on strangers are turned away at their first packet, or no longer. Connections already given out stay.
     pub(super) fn turn_away(&self, everybody: bool) {
-        self.endpoint.set_server_config((!everybody).then(|| ServerConfig::clone(&self.network)));
+        self.endpoint.set_server_config((!everybody).then(|| Arc::unwrap_or_clone(self.configs.of(Path::Network))));
     }
 
     /// Every `Incoming` is answered in one way: dropped it would stay in quinn's memory.
@@ -135,16 +140,13 @@ impl Listener {
             }
             return;
         }
-        let config = match Path::to(incoming.remote_address()) {
-            Path::Loopback => &self.loopback,
-            Path::Network => &self.network,
-        };
-        match incoming.accept_with(Arc::clone(config)) {
+        let path = self.path_to(incoming.remote_address());
+        match incoming.accept_with(self.configs.of(path)) {
             Ok(connecting) => {
                 greetings.spawn(async move {
                     let quic =
                         timeout(GREETING_TIMEOUT, connecting).await.map_err(|_elapsed| WireError::NoAnswer)??;
-                    Connection::new(quic, None)
+                    Connection::new(quic, path, None)
                 });
             }
             Err(error) => tracing::debug!(?error, "a handshake could not begin"),
@@ -205,12 +207,13 @@ pub(super) async fn connect_as(
 /// Begins a handshake with the owner of this key.
 pub(super) fn call(
     endpoint: &Endpoint,
+    path: Path,
     address: SocketAddr,
     key: Arc<CertifiedKey>,
     peer: PublicKey,
 ) -> Result<quinn::Connecting, WireError> {
     let verifier = KeyVerifier::new(Admitted::Key(peer), provider().signature_verification_algorithms);
-    let config = client_config(key, Arc::new(verifier), Path::to(address))?;
+    let config = client_config(key, Arc::new(verifier), path)?;
     Ok(endpoint.connect_with(config, address, NO_NAME)?)
 }
 
@@ -218,6 +221,7 @@ pub(super) fn call(
 struct Attempt {
     endpoint: Endpoint,
     connecting: quinn::Connecting,
+    path: Path,
 }
 
 impl Attempt {
@@ -228,18 +232,24 @@ impl Attempt {
         receiver: PublicKey,
     ) -> Result<Self, WireError> {
         let endpoint = endpoint(packets, own_address(address), None)?;
-        let connecting = call(&endpoint, address, key, receiver)?;
-        Ok(Self { endpoint, connecting })
+        let path = Path::to(address, packets.carrier());
+        let connecting = call(&endpoint, path, address, key, receiver)?;
+        Ok(Self { endpoint, connecting, path })
     }
 
     async fn finish(self) -> Result<Connection, WireError> {
-        Connection::new(self.connecting.await?, Some(self.endpoint))
+        Connection::new(self.connecting.await?, self.path, Some(self.endpoint))
     }
 }
 
-fn endpoint(packets: &dyn Packets, address: SocketAddr, server: Option<ServerConfig>) -> Result<Endpoint, WireError> {
+fn endpoint(
+    packets: &dyn Packets,
+    address: SocketAddr,
+    server: Option<Arc<ServerConfig>>,
+) -> Result<Endpoint, WireError> {
     let socket = packets.socket(address).map_err(WireError::Socket)?;
-    let config = endpoint_config(packets.endpoint_seed())?;
+    let config = endpoint_config(packets.carrier(), packets.endpoint_seed())?;
+    let server = server.map(Arc::unwrap_or_clone);
     Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime)).map_err(WireError::Socket)
 }
 

@@ -6,6 +6,7 @@
 mod call;
 pub mod connection;
 pub mod endpoint;
+mod fixed_window;
 pub mod identity;
 pub mod stream;
 #[cfg(test)]
@@ -20,6 +21,10 @@ use quinn::{ConnectionError, ReadError, VarInt, WriteError};
 
 use self::connection::CloseReason;
 use crate::protocol::message::MessageError;
+
+/// In the syntax of tracing's filters: what the QUIC library says by itself is not shown. It calls a pipe that ended an error,
+/// and whatever matters is told by [`WireError`].
+pub const LIBRARY_SILENT: &str = "quinn=off";
 
 /// Why a connection or a stream of it cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +42,7 @@ pub enum WireError {
         /// Its reason.
         reason: CloseReason,
     },
-    /// This side closed the connection.
+    /// This side closed the connection, or what carried it has ended: QUIC tells the two alike.
     #[error("the connection was closed here")]
     ClosedHere,
     /// A key was not the one that was expected, or its owner could not prove to hold it.
@@ -107,7 +112,10 @@ impl WireError {
     /// whether there was ever an answer.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Lost { .. } | Self::NoAnswer | Self::ClosedByPeer { reason: CloseReason::Stalled })
+        matches!(
+            self,
+            Self::Lost { .. } | Self::NoAnswer | Self::ClosedHere | Self::ClosedByPeer { reason: CloseReason::Stalled }
+        )
     }
 
     /// Whether something that was said, by either side, arrived otherwise than it was sent: not that side's fault, and

@@ -1,5 +1,7 @@
 //! Both ends in one process over loopback.
 
+mod pipe;
+
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr};

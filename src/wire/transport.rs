@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::congestion::CubicConfig;
+use quinn::congestion::{ControllerFactory, CubicConfig};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, ValidationTokenConfig, VarInt};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
@@ -18,12 +18,15 @@ use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, version};
 
 use super::WireError;
+use super::fixed_window::FixedWindow;
 use super::identity::{KeyPair, PublicKey};
 use super::verifier::KeyVerifier;
 use crate::protocol::limits::{
-    IDLE_TIMEOUT, INCOMING_BUFFER_BYTES, INCOMING_BUFFERS_BYTES, INCOMING_MAX, KEEP_ALIVE_EVERY, PROTOCOL_VERSION,
-    RECEIVE_WINDOW_BYTES, RECEIVE_WINDOW_GREETING_BYTES, SEND_WINDOW_BYTES, STREAM_WINDOW_BYTES,
+    IDLE_TIMEOUT, INCOMING_BUFFER_BYTES, INCOMING_BUFFERS_BYTES, INCOMING_MAX, KEEP_ALIVE_EVERY, PIPE_WINDOW_BYTES,
+    PROTOCOL_VERSION, RECEIVE_WINDOW_BYTES, RECEIVE_WINDOW_GREETING_BYTES, SEND_WINDOW_BYTES, STREAM_WINDOW_BYTES,
 };
+use crate::seams::packet::Carrier;
+use crate::seams::pipe_packets::PIPE_PACKET_BYTES_MAX;
 
 /// Largest UDP payload in bytes: ten of them, which quinn hands over at once, stay below the 65,507 bytes of one send.
 const DATAGRAM_BYTES_MAX: u16 = 6500;
@@ -47,18 +50,28 @@ pub(super) enum Path {
     Loopback,
     /// Nothing: small datagrams first, larger ones as far as they are found to pass.
     Network,
+    /// Byte streams, which lose nothing: the largest packets, and a window that is no judgement of a network.
+    Pipe,
 }
 
 impl Path {
-    pub(super) fn to(address: SocketAddr) -> Self {
-        if address.ip().to_canonical().is_loopback() { Self::Loopback } else { Self::Network }
+    pub(super) fn to(address: SocketAddr, carrier: Carrier) -> Self {
+        match carrier {
+            Carrier::Pipe => Self::Pipe,
+            Carrier::Udp if address.ip().to_canonical().is_loopback() => Self::Loopback,
+            Carrier::Udp => Self::Network,
+        }
     }
 }
 
 /// Settings of a socket, whoever it talks to; `seed` as the packet door says.
-pub(super) fn endpoint_config(seed: Option<[u8; 32]>) -> Result<EndpointConfig, WireError> {
+pub(super) fn endpoint_config(carrier: Carrier, seed: Option<[u8; 32]>) -> Result<EndpointConfig, WireError> {
+    let datagram_bytes_max = match carrier {
+        Carrier::Udp => DATAGRAM_BYTES_MAX,
+        Carrier::Pipe => PIPE_PACKET_BYTES_MAX,
+    };
     let mut config = EndpointConfig::default();
-    config.max_udp_payload_size(DATAGRAM_BYTES_MAX).map_err(|error| WireError::Crypto(error.to_string()))?;
+    config.max_udp_payload_size(datagram_bytes_max).map_err(|error| WireError::Crypto(error.to_string()))?;
     config.grease_quic_bit(true);
     config.rng_seed(seed);
     Ok(config)
@@ -73,12 +86,11 @@ fn transport_config(path: Path) -> TransportConfig {
         .minimum_change(20);
     // On loopback the smallest size is raised too, or an overflow of a socket buffer would look like a path that takes
     // small datagrams only. Elsewhere that would keep a connection from being made at all.
-    let (datagram_bytes, discovery, first_window_bytes) = match path {
-        Path::Loopback => (DATAGRAM_BYTES_MAX, None, LOOPBACK_FIRST_WINDOW_BYTES),
-        Path::Network => (DATAGRAM_BYTES_MIN, Some(discovery), FIRST_WINDOW_BYTES),
+    let (datagram_bytes, discovery) = match path {
+        Path::Loopback => (DATAGRAM_BYTES_MAX, None),
+        Path::Network => (DATAGRAM_BYTES_MIN, Some(discovery)),
+        Path::Pipe => (PIPE_PACKET_BYTES_MAX, None),
     };
-    let mut congestion = CubicConfig::default();
-    congestion.initial_window(first_window_bytes);
 
     let mut config = TransportConfig::default();
     config
@@ -93,7 +105,7 @@ fn transport_config(path: Path) -> TransportConfig {
         .mtu_discovery_config(discovery)
         .pad_to_mtu(false)
         .ack_frequency_config(None)
-        .congestion_controller_factory(Arc::new(congestion))
+        .congestion_controller_factory(congestion(path))
         .packet_threshold(3)
         .time_threshold(9.0 / 8.0)
         .persistent_congestion_threshold(3)
@@ -108,11 +120,38 @@ fn transport_config(path: Path) -> TransportConfig {
     config
 }
 
-/// Settings of a side that is connected to, for both kinds of path; they share keys and the secret of retry tokens.
-pub(super) fn server_configs(
-    key: Arc<CertifiedKey>,
-    verifier: Arc<KeyVerifier>,
-) -> Result<[quinn::ServerConfig; 2], WireError> {
+/// How much may be under way at once.
+fn congestion(path: Path) -> Arc<dyn ControllerFactory + Send + Sync> {
+    let first_window_bytes = match path {
+        Path::Loopback => LOOPBACK_FIRST_WINDOW_BYTES,
+        Path::Network => FIRST_WINDOW_BYTES,
+        Path::Pipe => return Arc::new(FixedWindow { bytes: PIPE_WINDOW_BYTES }),
+    };
+    let mut cubic = CubicConfig::default();
+    cubic.initial_window(first_window_bytes);
+    Arc::new(cubic)
+}
+
+/// Settings of a side that is connected to, for every kind of path; they share keys and the secret of retry tokens.
+#[derive(Debug)]
+pub(super) struct ServerConfigs {
+    loopback: Arc<quinn::ServerConfig>,
+    network: Arc<quinn::ServerConfig>,
+    pipe: Arc<quinn::ServerConfig>,
+}
+
+impl ServerConfigs {
+    pub(super) fn of(&self, path: Path) -> Arc<quinn::ServerConfig> {
+        Arc::clone(match path {
+            Path::Loopback => &self.loopback,
+            Path::Network => &self.network,
+            Path::Pipe => &self.pipe,
+        })
+    }
+}
+
+/// Makes those settings.
+pub(super) fn server_configs(key: Arc<CertifiedKey>, verifier: Arc<KeyVerifier>) -> Result<ServerConfigs, WireError> {
     let mut tls = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&version::TLS13])
         .map_err(crypto)?
@@ -134,11 +173,16 @@ pub(super) fn server_configs(
         .retry_token_lifetime(Duration::from_secs(15))
         .validation_token_config(tokens)
         .migration(true);
-    Ok([Path::Loopback, Path::Network].map(|path| {
+    let config_of = |path| {
         let mut config = config.clone();
         config.transport_config(Arc::new(transport_config(path)));
-        config
-    }))
+        Arc::new(config)
+    };
+    Ok(ServerConfigs {
+        loopback: config_of(Path::Loopback),
+        network: config_of(Path::Network),
+        pipe: config_of(Path::Pipe),
+    })
 }
 
 /// Settings of a side that connects.
