@@ -17,6 +17,7 @@ use tokio::runtime::Runtime;
 
 use self::judge::{Broken, Judge};
 use crate::crash_disk::{Images, MemoryDisk, Model, Recording, Sampling, Tree};
+use crate::halves;
 
 pub use configuration::Configuration;
 pub use judge::Invariant;
@@ -145,8 +146,7 @@ pub fn enumerate(
     options: &Options,
     progress: &mut dyn FnMut(&CrashReport),
 ) -> CrashReport {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime can be started");
+    let runtime = halves::runtime().expect("a runtime can be started");
     let (sender, receiver) = (configuration.sender(), configuration.receiver());
     let judge = Judge::new(configuration, &sender.tree(), &receiver.tree());
     let report = CrashReport { configuration: configuration.name().to_owned(), ..CrashReport::default() };

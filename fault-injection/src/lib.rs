@@ -1,14 +1,14 @@
 //! Faults for `careful`, entered from outside: a faulty twin of each door, and rigs that run both real halves over them.
 //!
 //! A [`plan`] says which fault strikes at which place. [`disk`], [`buffer`] and [`packet`] are decorators of the doors of
-//! the same names and do what the plan says; without a plan for a place they pass everything on. [`rig`] runs a transfer
-//! and judges it from outside. [`crash_disk`] is a disk in memory that can tell what a power cut may leave, and [`crash`]
-//! looks at all of that for every instant of a transfer. [`network`] is a network in memory; [`relay`] and [`gateway`] stand
-//! between the real programs, outside of both, and [`memory`] flips bits in their memory. [`ladder`] has programs that check less, run over the same doors; a [`trial`]
-//! is one run at one level, and [`matrix`] makes many and shows what they came to, and [`random`] strikes
-//! anywhere; [`statistics`] says what a count of runs
-//! proves; [`mutants`] are the program with one guard taken out, each of which must be found. **Nothing of this is in the
-//! shipped programs, and their package never names this one.**
+//! the same names and do what the plan says; without a plan for a place they pass everything on. [`halves`] starts a
+//! receiver over them, [`rig`] runs a transfer and judges it from outside. [`crash_disk`] is a disk in memory that can tell
+//! what a power cut may leave, and [`crash`] looks at all of that for every instant of a transfer. [`network`] is a network
+//! in memory; [`relay`] and [`gateway`] stand between the real programs, outside of both, and [`memory`] flips bits in
+//! their memory. [`ladder`] has programs that check less, run over the same doors; a [`trial`] is one run at one level,
+//! and [`matrix`] makes many and shows what they came to, and [`random`] strikes anywhere; [`statistics`] says what a count
+//! of runs proves; [`mutants`] are the program with one guard taken out, each of which must be found. **Nothing of this is
+//! in the shipped programs, and their package never names this one.**
 
 pub mod atlas;
 pub mod buffer;
@@ -18,6 +18,7 @@ pub mod crash;
 pub mod crash_disk;
 pub mod disk;
 pub mod gateway;
+pub mod halves;
 pub mod ladder;
 pub mod matrix;
 pub mod memory;

@@ -4,34 +4,29 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use careful::connect::admission::Admission;
 use careful::connect::meeting::Meeting;
-use careful::connect::ticket::Ticket;
 use careful::progress::Counters;
 use careful::protocol::entry::Name;
 use careful::protocol::failure::Failure;
 use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
 use careful::protocol::receipt::Receipt;
-use careful::receive::listen::{Waiting, one_transfer};
-use careful::receive::{Policy, Receiver, RootPolicy};
+use careful::receive::listen::Waiting;
 use careful::seams::Environment;
 use careful::seams::disk::Kind;
 use careful::seams::packet::UdpPackets;
 use careful::send::{self, Ended, Observer};
-use careful::wire::endpoint::{Admitted, Listener};
 use careful::wire::identity::KeyPair;
 use careful_faults::crash_disk::MemoryDisk;
 use careful_faults::gateway::tamper::{MessageFlip, MessageKind, Tamper, Untouched};
 use careful_faults::gateway::{Gateway, Options};
+use careful_faults::halves::{self, ANY_PORT};
 use careful_faults::plan::Side;
 use careful_faults::rig::content;
 
-const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const CHUNK: usize = CHUNK_BYTES_DEFAULT as usize;
 /// Runs at once: most of each is waiting.
 const AT_ONCE: usize = 16;
@@ -129,20 +124,9 @@ fn old() -> Vec<u8> {
 async fn run(tamper: Arc<dyn Tamper>, limit: Duration) -> Run {
     let (source, target) = disks();
     let environment = |disk: &MemoryDisk| Environment { disk: Arc::new(disk.clone()), ..Environment::real() };
-    let key = || KeyPair::generate().unwrap();
-    let (own, sender_key) = (key(), key());
-    let listener = Listener::bind(&UdpPackets, ANY_PORT, &own, Admitted::AnyKey).unwrap();
-    let addresses = vec![listener.local_address().unwrap()];
-    let upstream = Ticket { receiver: own.public(), token: [7; 16], expires_seconds: None, addresses };
-    let receiver = Arc::new(Receiver {
-        environment: environment(&target),
-        identity: Arc::new(key()),
-        admission: Admission::new([7; 16], None),
-        policy: Policy::new(RootPolicy::NamedBySender, 0o022),
-        open_files_max: 256,
-    });
     let waiting = Waiting { first: Duration::from_secs(20), again: Duration::from_secs(5) };
-    let receiving = tokio::spawn(async move { one_transfer(receiver, &listener, waiting).await });
+    let (upstream, receiving) = halves::receive(environment(&target), ANY_PORT, halves::same_person(), waiting);
+    let sender_key = KeyPair::generate().unwrap();
     let identity = KeyPair::from_seed(&sender_key.seed().unwrap()).unwrap();
     let options = Options { listen: ANY_PORT, upstream, identity, tamper };
     let gateway = Gateway::start(Arc::new(UdpPackets), options).unwrap();

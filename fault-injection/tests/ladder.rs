@@ -17,6 +17,7 @@ use careful::seams::buffer::Hop;
 use careful_faults::atlas::Atlas;
 use careful_faults::buffer::FaultyBuffers;
 use careful_faults::disk::FaultyDisk;
+use careful_faults::halves;
 use careful_faults::ladder::{Copied, Level, copy};
 use careful_faults::packet::FaultyPackets;
 use careful_faults::plan::{Checksum, Place, Plan, Role, Side};
@@ -79,11 +80,7 @@ fn run(level: Level, sources: &Tree, plan: &str) -> Outcome {
 
 fn run_between(level: Level, sources: &Tree, plan: &str, source: &Path, target: &Path) -> Outcome {
     let plan: Arc<Plan> = Arc::new(plan.parse().expect("a plan"));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime can be started");
+    let runtime = halves::runtime().expect("a runtime can be started");
     let (sender, receiver) = (environment(Side::Sender, &plan, sources), environment(Side::Receiver, &plan, sources));
     let copied = runtime.block_on(async {
         let copied = tokio::time::timeout(LIMIT, copy(level, &sender, &receiver, source, target, None)).await;

@@ -4,27 +4,23 @@
 #![expect(clippy::disallowed_methods, reason = "looks at the threads and the disk past the doors")]
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use careful::connect::admission::Admission;
 use careful::connect::meeting::Meeting;
-use careful::connect::ticket::Ticket;
 use careful::progress::Counters;
 use careful::protocol::failure::Failure;
 use careful::protocol::receipt::Receipt;
-use careful::receive::listen::{Waiting, one_transfer};
-use careful::receive::{Policy, Receiver, RootPolicy};
+use careful::receive::listen::Waiting;
 use careful::seams::Environment;
 use careful::send::{self, Observer};
-use careful::wire::endpoint::{Admitted, Listener};
 use careful::wire::identity::KeyPair;
 use careful_faults::atlas::Atlas;
 use careful_faults::buffer::FaultyBuffers;
 use careful_faults::disk::FaultyDisk;
+use careful_faults::halves::{self, ANY_PORT};
 use careful_faults::plan::{Plan, Side};
 use careful_faults::rig::content;
 
@@ -55,25 +51,9 @@ fn environment(side: Side, plan: &Arc<Plan>) -> Environment {
 
 /// Runs both halves over the doors of this plan until both have returned.
 async fn transfer(place: &Path, plan: &Arc<Plan>) {
-    let receiving = environment(Side::Receiver, plan);
-    let key = KeyPair::generate().expect("a key can be made");
-    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listener = Listener::bind(receiving.packets.as_ref(), any_port, &key, Admitted::AnyKey);
-    let listener = listener.expect("a socket can be bound");
-    let addresses = vec![listener.local_address().expect("a bound socket has an address")];
-    let ticket = Ticket { receiver: key.public(), token: [7; 16], expires_seconds: None, addresses };
-    let receiver = Arc::new(Receiver {
-        environment: receiving,
-        identity: Arc::new(KeyPair::generate().expect("a key can be made")),
-        admission: Admission::new([7; 16], None),
-        policy: Policy::new(RootPolicy::NamedBySender, 0o022),
-        open_files_max: 256,
-    });
     let waiting = Waiting { first: Duration::from_secs(20), again: Duration::from_secs(1) };
-    let receiving = tokio::spawn(async move {
-        one_transfer(receiver, &listener, waiting).await;
-        listener.close().await;
-    });
+    let (ticket, receiving) =
+        halves::receive(environment(Side::Receiver, plan), ANY_PORT, halves::same_person(), waiting);
     let wanted = send::Plan {
         retry_for: Duration::from_secs(1),
         ..send::Plan::new(vec![place.join("source/")], place.join("target").as_os_str().as_bytes().to_vec())
@@ -132,8 +112,7 @@ fn nothing_is_left_of_either_half_whatever_went_wrong() {
         std::fs::write(place.path().join("source/large"), content(1, LARGE)).expect("a source can be written");
         std::fs::write(place.path().join("source/small"), content(2, 5000)).expect("a source can be written");
         let faults: Arc<Plan> = Arc::new(plan.parse().expect("a plan"));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = runtime.expect("a runtime can be started");
+        let runtime = halves::runtime().expect("a runtime can be started");
         let seen =
             runtime.block_on(async { tokio::time::timeout(LIMIT, watched(transfer(place.path(), &faults))).await });
         assert_eq!(seen, Ok(true), "ended in time, and its threads can be seen\nreplay: {plan}");

@@ -8,16 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use careful::connect::admission::Admission;
 use careful::connect::meeting::Meeting;
-use careful::connect::ticket::Ticket;
 use careful::hash::PieceHash;
 use careful::progress::Counters;
 use careful::protocol::failure::Failure;
 use careful::protocol::message::ChunkHeader;
 use careful::protocol::receipt::Receipt;
-use careful::receive::listen::{Waiting, one_transfer};
-use careful::receive::{Policy, Receiver, RootPolicy};
+use careful::receive::listen::Waiting;
 use careful::seams::Environment;
 use careful::seams::packet::Packets;
 use careful::send::{self, Ended, Observer};
@@ -25,6 +22,7 @@ use careful::wire::WireError;
 use careful::wire::connection::Connection;
 use careful::wire::endpoint::{Admitted, Listener, connect};
 use careful::wire::identity::KeyPair;
+use careful_faults::halves;
 use careful_faults::network::{Arrivals, Network};
 use careful_faults::passage::{Counts, Injected, Trouble};
 use careful_faults::rig::content;
@@ -351,21 +349,9 @@ async fn a_whole_transfer_runs_over_the_network_by_the_real_clock() {
     // The program's own way to make a file with the directory above it.
     disk.create_private(&source, &bytes).unwrap();
 
-    let key = KeyPair::generate().unwrap();
-    let any_port = SocketAddr::new(RECEIVER, 0);
-    let packets = environment(RECEIVER).packets;
-    let listener = Listener::bind(packets.as_ref(), any_port, &key, Admitted::AnyKey).unwrap();
-    let addresses = vec![listener.local_address().unwrap()];
-    let ticket = Ticket { receiver: key.public(), token: [7; 16], expires_seconds: None, addresses };
-    let receiver = Arc::new(Receiver {
-        environment: environment(RECEIVER),
-        identity: Arc::new(key),
-        admission: Admission::new([7; 16], None),
-        policy: Policy::new(RootPolicy::NamedBySender, 0o022),
-        open_files_max: 64,
-    });
     let waiting = Waiting { first: Duration::from_secs(20), again: Duration::from_secs(10) };
-    let receiving = tokio::spawn(async move { one_transfer(receiver, &listener, waiting).await });
+    let any_port = SocketAddr::new(RECEIVER, 0);
+    let (ticket, receiving) = halves::receive(environment(RECEIVER), any_port, halves::same_person(), waiting);
 
     let plan = send::Plan {
         retry_for: Duration::from_secs(20),

@@ -3,30 +3,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use careful::connect::admission::Admission;
 use careful::connect::meeting::Meeting;
-use careful::connect::ticket::Ticket;
 use careful::progress::Counters;
 use careful::protocol::entry::Name;
 use careful::protocol::failure::Failure;
 use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
 use careful::protocol::receipt::Receipt;
-use careful::receive::listen::{Waiting, one_transfer};
-use careful::receive::{Policy, Receiver, RootPolicy};
+use careful::receive::listen::Waiting;
 use careful::seams::Environment;
-use careful::seams::packet::UdpPackets;
 use careful::send::{self, Ended, Observer};
-use careful::wire::endpoint::{Admitted, Listener};
 use careful::wire::identity::KeyPair;
 use careful_faults::crash_disk::MemoryDisk;
+use careful_faults::halves::{self, ANY_PORT};
 use careful_faults::rig::content;
 
-const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const FILES: [(&str, usize); 2] = [("small", 3000), ("large", 2 * CHUNK_BYTES_DEFAULT as usize + 7)];
 
 /// Receipts and failures as they were told.
@@ -111,19 +105,9 @@ async fn assert_sent(sources: &[PathBuf], disk: &MemoryDisk, mode: u32) {
 }
 
 async fn send(sources: &[PathBuf], target: &MemoryDisk) -> Arc<Told> {
-    let own = KeyPair::generate().unwrap();
-    let listener = Listener::bind(&UdpPackets, ANY_PORT, &own, Admitted::AnyKey).unwrap();
-    let addresses = vec![listener.local_address().unwrap()];
-    let ticket = Ticket { receiver: own.public(), token: [7; 16], expires_seconds: None, addresses };
-    let receiver = Arc::new(Receiver {
-        environment: Environment { disk: Arc::new(target.clone()), ..Environment::real() },
-        identity: Arc::new(KeyPair::generate().unwrap()),
-        admission: Admission::new([7; 16], None),
-        policy: Policy::new(RootPolicy::NamedBySender, 0o022),
-        open_files_max: 256,
-    });
+    let environment = Environment { disk: Arc::new(target.clone()), ..Environment::real() };
     let waiting = Waiting { first: Duration::from_secs(20), again: Duration::from_secs(5) };
-    let receiving = tokio::spawn(async move { one_transfer(receiver, &listener, waiting).await });
+    let (ticket, receiving) = halves::receive(environment, ANY_PORT, halves::same_person(), waiting);
     let plan =
         send::Plan { retry_for: Duration::from_secs(5), ..send::Plan::new(sources.to_vec(), b"/target".to_vec()) };
     let told = Arc::new(Told::default());

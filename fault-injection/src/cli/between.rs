@@ -14,6 +14,7 @@ use clap::Args;
 use super::{Done, say, tell};
 use crate::gateway;
 use crate::gateway::tamper::{BYTES_PER_SWAP_AT_MIT, ByteSwaps};
+use crate::halves;
 use crate::passage::Trouble;
 use crate::relay;
 
@@ -117,8 +118,7 @@ pub(super) fn gateway(arguments: GatewayArguments) -> Done {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, String> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.enable_all().build().map_err(|error| format!("start: {error}"))
+    halves::runtime().map_err(|error| format!("start: {error}"))
 }
 
 /// Until Ctrl-C.

@@ -1,32 +1,29 @@
 //! One transfer between two memory disks: both real halves, over QUIC on loopback.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use careful::connect::admission::Admission;
 use careful::connect::meeting::Meeting;
-use careful::connect::ticket::Ticket;
 use careful::progress::Counters;
 use careful::protocol::failure::Failure;
 use careful::protocol::receipt::{Receipt, ReceiptFile};
-use careful::receive::listen::{Waiting, one_transfer};
-use careful::receive::{Policy, Receiver, RootPolicy};
+use careful::receive::listen::Waiting;
 use careful::seams::Environment;
 use careful::seams::disk::Disk;
 use careful::send::{self, Ended, Observer};
-use careful::wire::endpoint::{Admitted, Listener};
 use careful::wire::identity::{KeyPair, PublicKey};
-use tokio::task::JoinHandle;
 
 use super::configuration::SOURCE;
 use crate::crash_disk::MemoryDisk;
+use crate::halves::{self, ANY_PORT};
 
 /// Longest time that one transfer may take.
 const LIMIT: Duration = Duration::from_secs(60);
+/// How long a receiver waits for its sender, and for it to come back.
+const WAITING: Waiting = Waiting { first: Duration::from_secs(20), again: Duration::from_secs(10) };
 /// How long a receiver may take to end after its sender has.
 const RECEIVER_END: Duration = Duration::from_secs(15);
 
@@ -46,7 +43,7 @@ pub(super) struct Told {
 /// # Panics
 /// If the two halves cannot be set up.
 pub(super) async fn run(sender: &MemoryDisk, receiver: &MemoryDisk, destination: &Path) -> Told {
-    let (ticket, receiving) = start_receiver(receiver);
+    let (ticket, receiving) = halves::receive(environment(receiver), ANY_PORT, halves::same_person(), WAITING);
     let plan = send::Plan {
         retry_for: Duration::from_secs(20),
         ..send::Plan::new(vec![PathBuf::from(SOURCE)], destination.as_os_str().as_bytes().to_vec())
@@ -65,30 +62,6 @@ pub(super) async fn run(sender: &MemoryDisk, receiver: &MemoryDisk, destination:
     let mut told = std::mem::take(&mut *watch.told());
     told.ended = ended;
     told
-}
-
-fn start_receiver(disk: &MemoryDisk) -> (Ticket, JoinHandle<()>) {
-    let environment = environment(disk);
-    let key = KeyPair::generate().expect("a key can be made");
-    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listener = Listener::bind(environment.packets.as_ref(), any_port, &key, Admitted::AnyKey);
-    let listener = listener.expect("a socket can be bound");
-    let addresses = vec![listener.local_address().expect("a bound socket has an address")];
-    let token = [7; 16];
-    let ticket = Ticket { receiver: key.public(), token, expires_seconds: None, addresses };
-    let receiver = Arc::new(Receiver {
-        environment,
-        identity: Arc::new(KeyPair::generate().expect("a key can be made")),
-        admission: Admission::new(token, None),
-        policy: Policy::new(RootPolicy::NamedBySender, 0o022),
-        open_files_max: 256,
-    });
-    let waiting = Waiting { first: Duration::from_secs(20), again: Duration::from_secs(10) };
-    let receiving = tokio::spawn(async move {
-        one_transfer(receiver, &listener, waiting).await;
-        listener.close().await;
-    });
-    (ticket, receiving)
 }
 
 fn environment(disk: &MemoryDisk) -> Environment {

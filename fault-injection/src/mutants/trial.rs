@@ -10,13 +10,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use careful::connect::admission::Admission;
 use careful::connect::meeting::Meeting;
 use careful::connect::ticket::Ticket;
 use careful::hash::Root;
@@ -24,21 +22,19 @@ use careful::progress::Counters;
 use careful::protocol::entry::Name;
 use careful::protocol::failure::Failure;
 use careful::protocol::receipt::Receipt;
-use careful::receive::listen::{Waiting, one_transfer};
-use careful::receive::{Policy, Receiver, RootPolicy};
+use careful::receive::listen::Waiting;
+use careful::receive::{Policy, RootPolicy};
 use careful::seams::Environment;
 use careful::seams::disk::Disk;
 use careful::seams::os_disk::OsDisk;
 use careful::send::{self, Observer, Plan};
-use careful::wire::endpoint::{Admitted, Listener};
 use careful::wire::identity::KeyPair;
 use tempfile::TempDir;
 
 use super::door::{Watch, WatchedDisk};
 use super::order::Order;
+use crate::halves::{self, ANY_PORT};
 
-/// The secret of every ticket here.
-pub(super) const TOKEN: [u8; 16] = [7; 16];
 /// How long a receiver waits for a sender, and a sender for an end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -128,37 +124,14 @@ impl Trial {
         replace: bool,
     ) -> (Ticket, tokio::task::JoinHandle<()>) {
         let environment = Environment { disk, ..Environment::real() };
-        let key = KeyPair::generate().expect("a key can be made");
-        let (ticket, listener) = listen(&environment, &key);
-        let receiver = Arc::new(Receiver {
-            environment,
-            identity: Arc::new(key),
-            admission: Admission::new(TOKEN, None),
-            policy: Policy { root, replace, umask: 0o022, exact_modes: true },
-            open_files_max: 256,
-        });
-        let waiting = Waiting { first: PATIENCE, again: PATIENCE };
-        let receiving = tokio::spawn(async move {
-            one_transfer(receiver, &listener, waiting).await;
-            listener.close().await;
-        });
-        (ticket, receiving)
+        let policy = Policy { root, replace, ..halves::same_person() };
+        halves::receive(environment, ANY_PORT, policy, Waiting { first: PATIENCE, again: PATIENCE })
     }
-}
-
-/// A listener on loopback and the ticket to it.
-pub(super) fn listen(environment: &Environment, key: &KeyPair) -> (Ticket, Listener) {
-    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listener = Listener::bind(environment.packets.as_ref(), any_port, key, Admitted::AnyKey);
-    let listener = listener.expect("a socket can be bound");
-    let addresses = vec![listener.local_address().expect("a bound socket has an address")];
-    (Ticket { receiver: key.public(), token: TOKEN, expires_seconds: None, addresses }, listener)
 }
 
 /// Runs a detector's future; what still runs after it is left behind.
 pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.expect("a runtime can be started");
+    let runtime = halves::runtime().expect("a runtime can be started");
     let answer = runtime.block_on(future);
     runtime.shutdown_background();
     answer

@@ -10,24 +10,20 @@ mod told;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use careful::connect::admission::Admission;
 use careful::connect::meeting::Meeting;
 use careful::connect::ticket::Ticket;
 use careful::progress::Counters;
 use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
 use careful::protocol::receipt::Stored;
-use careful::receive::listen::{Waiting, one_transfer};
-use careful::receive::{Policy, Receiver, RootPolicy};
+use careful::receive::listen::Waiting;
 use careful::seams::Environment;
 use careful::seams::disk::Directory;
 use careful::seams::packet::UdpPackets;
 use careful::send::{self, Observer};
-use careful::wire::endpoint::{Admitted, Listener};
 use careful::wire::identity::KeyPair;
 
 use crate::atlas::Atlas;
@@ -36,6 +32,7 @@ use crate::disk::{Cheat, FaultyDisk};
 use crate::gateway::planned::Planned;
 use crate::gateway::tamper::Tamper;
 use crate::gateway::{self, Gateway};
+use crate::halves::{self, ANY_PORT};
 use crate::ladder::{self, Level};
 use crate::packet::FaultyPackets;
 use crate::plan::{Place, Plan, Side};
@@ -48,6 +45,8 @@ use told::Told;
 
 /// Longest time that one run may take.
 pub const LIMIT: Duration = Duration::from_secs(60);
+/// How long a receiver waits for its sender.
+const FIRST: Duration = Duration::from_secs(20);
 /// How long a half without a connection tries for a new one: the sender, the receiver.
 const RETRY: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(10)];
 /// The same where messages are struck: what breaks off there does so at once, or for good.
@@ -201,11 +200,7 @@ impl Rig {
         let before = trees();
         let told = Arc::new(Told::default());
         let counters = Arc::new(Counters::default());
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .expect("a runtime can be started");
+        let runtime = halves::runtime().expect("a runtime can be started");
         let atlas = Arc::new(self.atlas());
         let watch = Stopwatch::start();
         let ended = runtime.block_on(self.transfer(&plan, care, &told, &counters, &atlas));
@@ -236,7 +231,8 @@ impl Rig {
         };
         let is_struck = plan.has(|entry| matches!(entry.place, Place::Message { .. }));
         let [retry_for, again] = if is_struck { RETRY_IN_GATEWAY } else { RETRY };
-        let (ticket, receiving) = start_receiver(receiver, again);
+        let (ticket, receiving) =
+            halves::receive(receiver, ANY_PORT, halves::same_person(), Waiting { first: FIRST, again });
         let wanted = send::Plan {
             second_read,
             stored,
@@ -281,34 +277,10 @@ impl Rig {
     }
 }
 
-fn start_receiver(environment: Environment, again: Duration) -> (Ticket, tokio::task::JoinHandle<()>) {
-    let key = KeyPair::generate().expect("a key can be made");
-    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listener = Listener::bind(environment.packets.as_ref(), any_port, &key, Admitted::AnyKey);
-    let listener = listener.expect("a socket can be bound");
-    let addresses = vec![listener.local_address().expect("a bound socket has an address")];
-    let token = [7; 16];
-    let ticket = Ticket { receiver: key.public(), token, expires_seconds: None, addresses };
-    let receiver = Arc::new(Receiver {
-        environment,
-        identity: Arc::new(KeyPair::generate().expect("a key can be made")),
-        admission: Admission::new(token, None),
-        policy: Policy::new(RootPolicy::NamedBySender, 0o022),
-        open_files_max: 256,
-    });
-    let waiting = Waiting { first: Duration::from_secs(20), again };
-    let receiving = tokio::spawn(async move {
-        one_transfer(receiver, &listener, waiting).await;
-        listener.close().await;
-    });
-    (ticket, receiving)
-}
-
 /// A gateway in front of this receiver, which takes it for the sender with this key.
 fn start_gateway(upstream: &Ticket, key: &KeyPair, tamper: Arc<dyn Tamper>) -> Gateway {
     let identity = key.seed().and_then(|seed| KeyPair::from_seed(&seed)).expect("a key can be copied");
-    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let options = gateway::Options { listen, upstream: upstream.clone(), identity, tamper };
+    let options = gateway::Options { listen: ANY_PORT, upstream: upstream.clone(), identity, tamper };
     Gateway::start(Arc::new(UdpPackets), options).expect("a gateway can be set up")
 }
 

@@ -4,7 +4,6 @@
 
 #![expect(clippy::disallowed_methods, reason = "files are made and looked at from outside, past the doors")]
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use tokio::process::{Child, Command};
 use super::FileSpec;
 use crate::gateway::tamper::{ByteSwaps, Tamper, Untouched};
 use crate::gateway::{self, Gateway, Passed};
+use crate::halves::{self, ANY_PORT};
 use crate::matrix::report::Outcome;
 use crate::passage::{Counts, Trouble};
 use crate::relay::{self, Relay, ticket_through};
@@ -28,8 +28,6 @@ use crate::rig::content;
 
 /// Longest time that one run may take.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Any free port of this host.
-pub(super) const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Where the programs lie.
 #[derive(Clone, Debug)]
@@ -256,8 +254,7 @@ impl Receiving {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, String> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(2).enable_all().build().map_err(|error| format!("start: {error}"))
+    halves::runtime().map_err(|error| format!("start: {error}"))
 }
 
 /// One line on a file: its length, and the root of both sides.

@@ -14,8 +14,9 @@ use careful::wire::endpoint::{Admitted, Listener, connect};
 use careful::wire::identity::{KeyPair, random_bytes};
 use careful::wire::stream::{Incoming, Outgoing};
 
-use super::programs::{ANY_PORT, Hosts};
+use super::programs::Hosts;
 use crate::gateway::Gateway;
+use crate::halves::ANY_PORT;
 
 /// Chunks under way at once.
 const CHUNKS_AT_ONCE: u32 = 16;

@@ -17,7 +17,8 @@ use careful::wire::identity::KeyPair;
 use careful::wire::stream::{Incoming, Outgoing};
 use tokio::sync::{Mutex, mpsc};
 
-use crate::mutants::trial::{Told, Trial, listen, run};
+use crate::halves::{ANY_PORT, listen};
+use crate::mutants::trial::{Told, Trial, run};
 use crate::rig::content;
 
 super::table![
@@ -50,7 +51,7 @@ fn send_to(lie: Lie, length: usize) -> (Arc<Told>, bool) {
     let (told, authorised) = (Arc::new(Told::default()), Arc::new(AtomicBool::new(false)));
     run(async {
         let key = KeyPair::generate().expect("a key can be made");
-        let (ticket, listener) = listen(&Environment::real(), &key);
+        let (ticket, listener) = listen(&Environment::real(), ANY_PORT, &key);
         let receiving = tokio::spawn(receive(listener, lie, Arc::clone(&authorised)));
         trial.send(ticket, Arc::new(OsDisk), &told).await;
         receiving.abort();
@@ -203,7 +204,7 @@ fn a_receiver_with_another_key_is_refused() {
     run(async {
         let environment = Environment::real();
         let key = || KeyPair::generate().expect("a key can be made");
-        let (ticket, listener) = listen(&environment, &key());
+        let (ticket, listener) = listen(&environment, ANY_PORT, &key());
         let listening = tokio::spawn(async move { listener.accept().await });
         let expected = key().public();
         let connected = endpoint::connect(environment.packets.as_ref(), &ticket.addresses, &key(), &expected).await;

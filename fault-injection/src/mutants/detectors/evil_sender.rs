@@ -26,7 +26,8 @@ use careful::wire::endpoint;
 use careful::wire::identity::KeyPair;
 use careful::wire::stream::{Incoming, Outgoing};
 
-use crate::mutants::trial::{TOKEN, Trial, is_empty, run, staging_name};
+use crate::halves::TOKEN;
+use crate::mutants::trial::{Trial, is_empty, run, staging_name};
 
 super::table![
     a_wrong_token_is_refused,

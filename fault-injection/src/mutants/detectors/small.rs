@@ -13,7 +13,7 @@ use careful::seams::disk::Disk;
 use careful::seams::os_disk::OsDisk;
 use careful::wire::identity::PublicKey;
 
-use crate::mutants::trial::TOKEN;
+use crate::halves::TOKEN;
 
 super::table![
     a_key_file_open_to_others_is_refused,
