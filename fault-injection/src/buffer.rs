@@ -11,7 +11,7 @@ use careful::seams::buffer::{Buffers, Hop, Parcel, Piece, PieceBuffer};
 use tokio::sync::mpsc;
 
 use crate::atlas::Atlas;
-use crate::plan::{Fault, Hops, Place, Plan, Strike, damage};
+use crate::plan::{Fault, Place, Plan, Strike, damage};
 
 /// Queues that a plan strikes.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Buffers for FaultyBuffers {
         let mut passing = Passing {
             plan: Arc::clone(&self.plan),
             atlas: Arc::clone(&self.atlas),
-            hop: hop.into(),
+            hop,
             waiting: Vec::new(),
             exchanges: Vec::new(),
         };
@@ -60,7 +60,7 @@ impl Buffers for FaultyBuffers {
 struct Passing {
     plan: Arc<Plan>,
     atlas: Arc<Atlas>,
-    hop: Hops,
+    hop: Hop,
     /// Chunks that wait for the one they exchange their bytes with, which of the two ever comes first.
     waiting: Vec<Parcel>,
     /// What is made when they meet.

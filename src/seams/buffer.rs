@@ -31,7 +31,7 @@ impl Buffers for PlainBuffers {
 }
 
 /// Between which two stages a queue lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Hop {
     /// At the sender: read from the source, not yet hashed.
     SourceToHash,

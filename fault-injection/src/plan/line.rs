@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::{FromStr, SplitWhitespace};
 
-use super::place::{GATEWAYS, HOPS, Hops, MESSAGES, PACKETS, Place, ROLES, Role};
+use super::place::{GATEWAYS, HOPS, MESSAGES, PACKETS, Place, ROLES, Role};
 use super::{Entry, Fault, Occurrence, Plan};
 
 /// Faults without numbers.
@@ -43,7 +43,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disk { role, file, chunk } => write!(f, "{role} {} {chunk}", escape(file)),
-            Self::Buffer { hop, file, chunk } => write!(f, "{hop} {} {chunk}", escape(file)),
+            Self::Buffer { hop, file, chunk } => write!(f, "{} {} {chunk}", word_of(&HOPS, hop), escape(file)),
             Self::Packet { from, checksum } => f.write_str(word_of(&PACKETS, &(*from, *checksum))),
             Self::Gateway { hashes, file, chunk } => {
                 write!(f, "{} {} {chunk}", word_of(&GATEWAYS, hashes), escape(file))
@@ -56,12 +56,6 @@ impl fmt::Display for Place {
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(word_of(&ROLES, self))
-    }
-}
-
-impl fmt::Display for Hops {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(word_of(&HOPS, self))
     }
 }
 

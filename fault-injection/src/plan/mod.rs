@@ -12,11 +12,13 @@ mod place;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use careful::seams::buffer::Hop;
+
 pub use drawn::Draw;
 pub use fault::Fault;
 pub(crate) use fault::{damage, range_of};
 pub use line::PlanError;
-pub use place::{Checksum, Hashes, Hops, Place, Role, Side};
+pub use place::{Checksum, Hashes, Place, Role, Side};
 
 /// Faults of one run, and what became of them.
 #[derive(Debug, Default)]
@@ -144,7 +146,7 @@ impl Plan {
     }
 
     /// Pieces that are to exchange their bytes with the next at this hop: file and chunk.
-    pub(crate) fn exchanged(&self, hop: Hops) -> impl Iterator<Item = (&[u8], u64)> {
+    pub(crate) fn exchanged(&self, hop: Hop) -> impl Iterator<Item = (&[u8], u64)> {
         let planned = self.entries.iter().filter(|entry| entry.fault == Fault::Exchange);
         planned.filter_map(move |entry| match &entry.place {
             Place::Buffer { hop: at, file, chunk } if *at == hop => Some((file.as_slice(), *chunk)),
@@ -169,8 +171,6 @@ impl Occurrence {
 
 #[cfg(test)]
 mod tests {
-    use careful::seams::buffer::Hop;
-
     use super::*;
 
     #[test]

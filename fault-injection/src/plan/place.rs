@@ -20,7 +20,7 @@ pub enum Place {
     /// At the buffer door.
     Buffer {
         /// Between which stages.
-        hop: Hops,
+        hop: Hop,
         /// Last component of the file's name.
         file: Vec<u8>,
         /// Number of the chunk; 0 for a small file.
@@ -77,30 +77,6 @@ pub enum Hashes {
     Recomputed,
     /// That of the undamaged content.
     Kept,
-}
-
-/// [`Hop`] with an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Hops {
-    /// At the sender: read from the source, not yet hashed.
-    SourceToHash,
-    /// At the sender: hashed, not yet handed to QUIC.
-    HashToUpload,
-    /// At the receiver: out of QUIC, not yet checked.
-    WireToVerify,
-    /// At the receiver: checked, not yet written.
-    VerifyToStage,
-}
-
-impl From<Hop> for Hops {
-    fn from(hop: Hop) -> Self {
-        match hop {
-            Hop::SourceToHash => Self::SourceToHash,
-            Hop::HashToUpload => Self::HashToUpload,
-            Hop::WireToVerify => Self::WireToVerify,
-            Hop::VerifyToStage => Self::VerifyToStage,
-        }
-    }
 }
 
 /// What the disk is used for.
@@ -184,7 +160,7 @@ impl Place {
     /// The place at the buffer door.
     #[must_use]
     pub fn buffer(hop: Hop, file: &str, chunk: u64) -> Self {
-        Self::Buffer { hop: hop.into(), file: file.as_bytes().to_vec(), chunk }
+        Self::Buffer { hop, file: file.as_bytes().to_vec(), chunk }
     }
 
     /// Whether it is in a gateway: there must be one for anything to strike there.
@@ -239,11 +215,11 @@ pub(super) const ROLES: [(Role, &str); 33] = [
     (Role::Remove, "remove"),
 ];
 
-pub(super) const HOPS: [(Hops, &str); 4] = [
-    (Hops::SourceToHash, "source-to-hash"),
-    (Hops::HashToUpload, "hash-to-upload"),
-    (Hops::WireToVerify, "wire-to-verify"),
-    (Hops::VerifyToStage, "verify-to-stage"),
+pub(super) const HOPS: [(Hop, &str); 4] = [
+    (Hop::SourceToHash, "source-to-hash"),
+    (Hop::HashToUpload, "hash-to-upload"),
+    (Hop::WireToVerify, "wire-to-verify"),
+    (Hop::VerifyToStage, "verify-to-stage"),
 ];
 
 pub(super) const PACKETS: [((Side, Checksum), &str); 4] = [
