@@ -28,13 +28,23 @@ pub fn udp_checksum(source: SocketAddr, destination: SocketAddr, payload: &[u8])
     }
     // The length stands in the pseudo header and in the header itself.
     sum += u64::from(length) + words(payload);
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    match !(sum as u16) {
+    match !folded(sum) {
         0 => 0xffff,
         checksum => checksum,
     }
+}
+
+/// What a payload and its length add to the checksum: where it is the same as before, so is that.
+pub(crate) fn sum(payload: &[u8]) -> u16 {
+    folded(words(payload) + payload.len() as u64)
+}
+
+/// One's complement: carries are added again. RFC 1071.
+fn folded(mut sum: u64) -> u16 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
 }
 
 /// Sum of the big-endian words; an odd last byte counts as one followed by zero.
@@ -66,5 +76,19 @@ mod tests {
             assert_ne!(sum(&wrong), sum(&right));
         }
         assert_eq!(sum(&[3, 4, 1, 2, 5]), sum(&right));
+    }
+
+    #[test]
+    fn the_sum_of_a_payload_sees_a_flip_and_a_cut_and_not_an_exchange_of_words() {
+        let bytes = *b"some words here";
+        let mut flipped = bytes;
+        flipped[4] ^= 1;
+        let mut exchanged = bytes;
+        exchanged[2..4].copy_from_slice(&bytes[4..6]);
+        exchanged[4..6].copy_from_slice(&bytes[2..4]);
+        assert_ne!(sum(&bytes), sum(&flipped));
+        assert_ne!(bytes, exchanged);
+        assert_eq!(sum(&bytes), sum(&exchanged));
+        assert_ne!(sum(&bytes), sum(&bytes[..14]));
     }
 }
