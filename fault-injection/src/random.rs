@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use careful::seams::buffer::Hop;
 
 use crate::plan::{Draw, Place, Plan, Role};
-use crate::rig::{Care, Rig, content};
+use crate::rig::{Care, Rig};
 
 /// Longest of a plan.
 const FAULTS_MAX: u64 = 4;
@@ -30,23 +30,9 @@ pub struct RandomReport {
     pub broken: Vec<String>,
 }
 
-/// A large file that replaces one of which a part is equal, a small one that is new, one that replaces.
-fn rig() -> Rig {
-    let mut rig = Rig::in_memory();
-    let large = content(1, LARGE);
-    rig.add_source("large", &large);
-    rig.add_source("new", &content(2, SMALL));
-    rig.add_source("folder/replaced", &content(3, 100));
-    let mut old = large;
-    old[5] ^= 1;
-    rig.add_target("large", &old[..2 << 20]);
-    rig.add_target("folder/replaced", b"old");
-    rig
-}
-
 /// Where a fault may strike that the program is to survive: everywhere a clean run came by, but for the source's own medium.
 fn census() -> BTreeMap<Place, u64> {
-    let outcome = rig().run("", Care::FULL);
+    let outcome = Rig::of_every_case(LARGE, SMALL).run("", Care::FULL);
     outcome.assert_all_right();
     let mut census = outcome.plan.census();
     census.retain(|place, _| !matches!(place, Place::Disk { role: Role::SourceMedium, .. }));
@@ -90,7 +76,7 @@ fn run_one(census: &BTreeMap<Place, u64>, seed: u64) -> RandomReport {
     let faults = 1 + draw.below(FAULTS_MAX);
     let plan: Plan = draw.plan(census, faults as usize, 1 << 20, LARGE as u64);
     let line = plan.to_string();
-    let rig = rig();
+    let rig = Rig::of_every_case(LARGE, SMALL);
     let outcome = rig.run_plan(plan, Care::FULL);
     let mut broken = outcome.broken_promises();
     let is_complete = outcome.is_all_right();

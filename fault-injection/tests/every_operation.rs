@@ -4,20 +4,10 @@
 use std::collections::BTreeMap;
 
 use careful_faults::plan::{Entry, Fault, Occurrence, Place, Plan, Role};
-use careful_faults::rig::{Care, Rig, content};
+use careful_faults::rig::{Care, Rig};
 
-/// A large file that replaces an old one of which a part is equal, a small one that is new, one that replaces.
 fn rig() -> Rig {
-    let mut rig = Rig::in_memory();
-    let large = content(1, (2 << 20) + 5);
-    rig.add_source("large", &large);
-    rig.add_source("new", &content(2, 5000));
-    rig.add_source("folder/replaced", &content(3, 100));
-    let mut old = large;
-    old[5] ^= 1;
-    rig.add_target("large", &old[..2 << 20]);
-    rig.add_target("folder/replaced", b"old");
-    rig
+    Rig::of_every_case((2 << 20) + 5, 5000)
 }
 
 /// Where a clean run came by, and how often.

@@ -149,6 +149,22 @@ impl Rig {
         rig
     }
 
+    /// A rig in memory with a file of each kind: `large`, of `large_bytes` (more than 2 MiB), replaces one of which a part is
+    /// equal; `new` is small, of `small_bytes`; and `folder/replaced` replaces another.
+    #[must_use]
+    pub fn of_every_case(large_bytes: usize, small_bytes: usize) -> Self {
+        let mut rig = Self::in_memory();
+        let large = content(1, large_bytes);
+        rig.add_source("large", &large);
+        rig.add_source("new", &content(2, small_bytes));
+        rig.add_source("folder/replaced", &content(3, 100));
+        let mut old = large;
+        old[5] ^= 1;
+        rig.add_target("large", &old[..2 << 20]);
+        rig.add_target("folder/replaced", b"old");
+        rig
+    }
+
     /// Puts a file into the source.
     pub fn add_source(&mut self, name: &str, bytes: &[u8]) {
         self.base.put("source", name, bytes);
