@@ -18,29 +18,18 @@ const FOREIGN_BYTES: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct FaultyFile {
-    inner: Arc<dyn DiskFile>,
-    world: Arc<World>,
-    role: Role,
+    pub(super) inner: Arc<dyn DiskFile>,
+    pub(super) world: Arc<World>,
+    pub(super) role: Role,
     /// Final name.
-    file: Vec<u8>,
+    pub(super) file: Vec<u8>,
     /// Whether reads of this handle see the page cache.
-    cached: bool,
-    identity: Identity,
-    foreign_writer: Option<Arc<dyn DiskFile>>,
+    pub(super) cached: bool,
+    pub(super) identity: Identity,
+    pub(super) foreign_writer: Option<Arc<dyn DiskFile>>,
 }
 
 impl FaultyFile {
-    pub(super) fn new(
-        inner: Arc<dyn DiskFile>,
-        world: Arc<World>,
-        role: Role,
-        file: Vec<u8>,
-        cached: bool,
-        identity: Identity,
-    ) -> Self {
-        Self { inner, world, role, file, cached, identity, foreign_writer: None }
-    }
-
     pub(super) fn with_foreign_writer(self, foreign_writer: Option<Arc<dyn DiskFile>>) -> Self {
         Self { foreign_writer, ..self }
     }

@@ -161,7 +161,8 @@ impl World {
     ) -> io::Result<FaultyFile> {
         let found = inner.metadata()?;
         let identity: Identity = (found.device, found.inode);
-        Ok(FaultyFile::new(inner, Arc::clone(self), role, self.logical(name), cached, identity))
+        let file = self.logical(name);
+        Ok(FaultyFile { inner, world: Arc::clone(self), role, file, cached, identity, foreign_writer: None })
     }
 }
 
