@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use careful::connect::meeting::Meeting;
 use careful::progress::Counters;
-use careful::protocol::entry::Name;
+use careful::protocol::entry::{Name, is_staging_name};
 use careful::protocol::failure::Failure;
 use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
 use careful::protocol::receipt::Receipt;
@@ -157,7 +157,7 @@ fn look(source: &MemoryDisk, target: &MemoryDisk, run: &mut Run) {
         let Some(file) = tree.file(&path).filter(|_| kind == Kind::File) else { continue };
         let name = path.strip_prefix("/target").map_or(path.as_path(), |name| name).to_string_lossy().into_owned();
         let before = source.file(&Path::new("/source").join(&name)).filter(|_| known.contains(name.as_str()));
-        if name.rsplit('/').next().unwrap_or_default().starts_with(".careful-") {
+        if is_staging_name(name.rsplit('/').next().unwrap_or_default().as_bytes()) {
             run.staging += 1;
         } else if before.is_some_and(|before| {
             let is_like = (before.mode, before.modified) == (file.mode, file.modified);

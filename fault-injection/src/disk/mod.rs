@@ -14,16 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use careful::protocol::entry::Name;
+use careful::protocol::entry::{Name, is_staging_name};
 use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
 use careful::seams::disk::{Directory, Disk, DiskFile, Items, Metadata, Reading, Timestamp, Writing};
 
 use crate::plan::{Fault, Place, Plan, Role, Side, Strike};
 use books::{Books, Identity};
 use file::FaultyFile;
-
-/// A staging file's name begins with this.
-pub(crate) const STAGING_PREFIX: &[u8] = b".careful-";
 
 /// A check that one side pretends to make: for canaries, which a campaign must find out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +85,7 @@ impl World {
     /// Every final name is looked at before its staging file: from then on the latter is known.
     fn met(&self, name: &OsStr) {
         if self.side == Side::Receiver
-            && !is_staging(name)
+            && !is_staging_name(name.as_bytes())
             && let Ok(valid) = Name::new(name.as_bytes())
         {
             self.books().met(valid.staging(), name.as_bytes());
@@ -134,7 +131,7 @@ impl World {
         match (self.side, reading) {
             (Side::Sender, Reading::Cached) => Role::SourceRead,
             (Side::Sender, Reading::PastCache) => Role::SourceReadPastCache,
-            (Side::Receiver, _) if is_staging(name) => Role::ReadBack,
+            (Side::Receiver, _) if is_staging_name(name.as_bytes()) => Role::ReadBack,
             (Side::Receiver, _) => Role::TargetRead,
         }
     }
@@ -149,7 +146,10 @@ impl World {
     }
 
     fn opening_role(&self, name: &OsStr) -> Role {
-        self.role(Role::SourceOpen, if is_staging(name) { Role::ReadBackOpen } else { Role::TargetOpen })
+        self.role(
+            Role::SourceOpen,
+            if is_staging_name(name.as_bytes()) { Role::ReadBackOpen } else { Role::TargetOpen },
+        )
     }
 
     fn wrap(
@@ -164,10 +164,6 @@ impl World {
         let file = self.logical(name);
         Ok(FaultyFile { inner, world: Arc::clone(self), role, file, cached, identity, foreign_writer: None })
     }
-}
-
-fn is_staging(name: &OsStr) -> bool {
-    name.as_bytes().starts_with(STAGING_PREFIX)
 }
 
 impl Disk for FaultyDisk {

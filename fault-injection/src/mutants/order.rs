@@ -10,6 +10,8 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use careful::protocol::entry::is_staging_name;
+
 use super::door::{Identity, OpenFile, Operation, Watch};
 
 /// Writes down when what was done, and where that breaks the order.
@@ -90,10 +92,6 @@ impl Order {
     }
 }
 
-fn is_staging(name: &OsStr) -> bool {
-    name.as_bytes().starts_with(b".careful-")
-}
-
 impl State {
     fn file(&mut self, open: &OpenFile) -> &mut File {
         self.files.entry(open.file).or_default()
@@ -104,7 +102,7 @@ impl State {
         self.clock += 1;
         let now = self.clock;
         match operation {
-            Operation::Read(open, range) if open.reading.is_some() && is_staging(&open.name) => {
+            Operation::Read(open, range) if open.reading.is_some() && is_staging_name(open.name.as_bytes()) => {
                 let file = self.file(open);
                 let is_loose = |(written, at): &(Range<u64>, Clock)| overlap(written, range) && *at > file.data_flushed;
                 let is_broken = file.written.iter().any(is_loose);
@@ -225,9 +223,10 @@ mod tests {
     /// A whole commit without the steps of these numbers.
     fn broken_without(left_out: &[usize]) -> Vec<String> {
         let order = Order::default();
-        let staging = OpenFile { file: FILE, name: ".careful-x".into(), reading: None };
+        let name = careful::protocol::entry::Name::new(b"x").expect("a name").staging();
+        let staging = OpenFile { file: FILE, name: name.clone(), reading: None };
         let reader = OpenFile { reading: Some(careful::seams::disk::Reading::PastCache), ..staging.clone() };
-        let rename = Operation::Rename { directory: ROOT, from: OsStr::new(".careful-x"), to: OsStr::new("x") };
+        let rename = Operation::Rename { directory: ROOT, from: &name, to: OsStr::new("x") };
         step(&order, &Operation::OpenDirectory { place: None, directory: ROOT });
         let steps = [
             Operation::Write(&staging, 0..10),

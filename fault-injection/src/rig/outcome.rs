@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use careful::progress::Snapshot;
+use careful::protocol::entry::is_staging_name;
 use careful::protocol::failure::Failure;
 use careful::protocol::receipt::{Origin, ReceiptFile};
 use careful::protocol::sending::Repairs;
@@ -16,9 +17,6 @@ use super::{Care, Cost, last_component};
 use crate::ladder::{Copied, Level};
 use crate::matrix::report::Layer;
 use crate::plan::{Checksum, Fault, Fired, Place, Plan, Side};
-
-/// A staging file's name begins with this.
-const STAGING_PREFIX: &str = ".careful-";
 
 /// What one run came to.
 #[derive(Debug)]
@@ -142,7 +140,7 @@ impl Outcome {
     /// Staging files that are left.
     #[must_use]
     pub fn staging_files(&self) -> usize {
-        self.trees.after[1].keys().filter(|path| last_component(path).starts_with(STAGING_PREFIX)).count()
+        self.trees.after[1].keys().filter(|path| is_staging_name(last_component(path).as_bytes())).count()
     }
 
     /// Whether a packet or message was lost or damaged and its bytes came all the same: the transport noticed, or the two
@@ -222,7 +220,7 @@ impl Outcome {
     #[must_use]
     pub fn strays(&self) -> Vec<&str> {
         let known = |path: &&str| {
-            let is_staging = last_component(path).starts_with(STAGING_PREFIX);
+            let is_staging = is_staging_name(last_component(path).as_bytes());
             is_staging || self.trees.before.iter().any(|files| files.contains_key(*path))
         };
         self.trees.after[1].keys().map(String::as_str).filter(|path| !known(path)).collect()
