@@ -10,13 +10,14 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::matrix::report::{Counts, Outcome};
 use crate::plan::Draw;
+use crate::programs::Programs;
 use crate::rig::content;
 
 /// Longest time for one transfer.
@@ -38,11 +39,11 @@ pub struct MemoryReport {
     pub noted: Vec<String>,
 }
 
-/// Runs so many trials with `careful-send` and `careful-recv` of this directory.
+/// Runs so many trials with these programs.
 ///
 /// # Errors
 /// If the programs cannot be run, or a place to run them in cannot be made.
-pub fn run(programs: &Path, seed: u64, trials: u32, done: &dyn Fn()) -> io::Result<MemoryReport> {
+pub fn run(programs: &Programs, seed: u64, trials: u32, done: &dyn Fn()) -> io::Result<MemoryReport> {
     let place = tempfile::tempdir()?;
     let source = place.path().join("source");
     let bytes = content(seed, FILE_BYTES);
@@ -69,7 +70,7 @@ pub fn run(programs: &Path, seed: u64, trials: u32, done: &dyn Fn()) -> io::Resu
 
 /// One transfer, a bit flipped after each pause.
 fn one(
-    programs: &Path,
+    programs: &Programs,
     place: &Path,
     source: &Path,
     bytes: &[u8],
@@ -78,7 +79,7 @@ fn one(
 ) -> io::Result<(Outcome, u64)> {
     let target = place.join("target");
     fs::create_dir_all(&target)?;
-    let mut sender = Command::new(programs.join("careful-send"))
+    let mut sender = Command::new(programs.path("careful-send"))
         .args(["--quiet", "--json", "--retry-for", "5s"])
         .arg(source)
         .arg(&target)
@@ -148,21 +149,4 @@ fn writable_pages(process: u32) -> Option<Vec<u64>> {
         pages.extend(present.map(|(number, _)| from + number as u64 * PAGE_BYTES));
     }
     Some(pages)
-}
-
-/// Where the programs of this build lie: beside the one that runs.
-///
-/// # Errors
-/// If they are not there; says how to build them.
-pub fn programs() -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|error| format!("find this program: {error}"))?;
-    let folder = own.parent().map(Path::to_owned).unwrap_or_default();
-    let is_there = |name: &str| folder.join(name).is_file();
-    if is_there("careful-send") && is_there("careful-recv") {
-        return Ok(folder);
-    }
-    Err(format!(
-        "careful-send and careful-recv are not in {}; build them: cargo build --release --bins",
-        folder.display()
-    ))
 }

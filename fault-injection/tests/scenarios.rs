@@ -8,11 +8,12 @@ mod programs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use careful_faults::programs::Programs;
 use careful_faults::scenario::{Scenario, Stage, built_in};
 
 fn played(scenario: &Scenario) -> (Result<bool, String>, String) {
     let mut output = Vec::new();
-    let programs = programs::program("careful-send").parent().unwrap().to_owned();
+    let programs = Programs::in_folder(programs::program("careful-send").parent().unwrap());
     let met = scenario.play(&mut Stage { output: &mut output, is_coloured: false, programs });
     (met, String::from_utf8(output).unwrap())
 }
@@ -198,7 +199,7 @@ fn a_file_that_is_not_there_and_programs_that_are_not_there_exit_2_and_say_what_
     assert_eq!(output.status.code(), Some(2));
     assert_says(&String::from_utf8_lossy(&output.stderr), &["none.toml cannot be read", "mit-gateway"]);
 
-    let programs = directory.path().to_owned();
+    let programs = Programs::in_folder(directory.path());
     let scenario = Scenario::load("mit-gateway").unwrap();
     let met = scenario.play(&mut Stage { output: &mut Vec::new(), is_coloured: false, programs });
     assert_says(

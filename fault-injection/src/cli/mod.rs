@@ -16,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::ladder::Level;
 use crate::matrix::progress::TrialProgress;
 use crate::mutants;
+use crate::programs::Programs;
 use crate::random::RandomReport;
 use crate::trial::Trial;
 
@@ -214,7 +215,8 @@ fn random(plans: u64, seed: u64, jobs: Option<usize>) -> Done {
 /// Nobody can catch all of this: what is silent is told, and no failure.
 fn memory(trials: u32, seed: u64) -> Done {
     let progress = TrialProgress::new(u64::from(trials));
-    let programs = crate::memory::programs()?;
+    let programs = Programs::beside_this()?;
+    programs.check()?;
     let report = crate::memory::run(&programs, seed, trials, &|| progress.trial_done());
     progress.finish();
     let report = report.map_err(|error| error.to_string())?;

@@ -1,12 +1,11 @@
 //! Plays a scenario for a person: each step with the line that makes it again, what came of it, and who noticed first.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::Spanned;
 
-use super::programs::{Came, Hosts, Programs};
+use super::programs::{Came, Hosts};
 use super::{
     ConfigurationName, Copier, CrashStep, Expected, GatewayStep, Kind, Promises, RelayStep, Scenario, Step, TrialStep,
 };
@@ -18,6 +17,7 @@ use crate::matrix::campaign::Campaign;
 use crate::matrix::report::{Layer, Outcome};
 use crate::matrix::rows::rows;
 use crate::passage::Trouble;
+use crate::programs::Programs;
 use crate::trial::{Size, Subject, Trial};
 
 /// What a trial transfers where nothing else is said: two chunks and a bit.
@@ -31,8 +31,8 @@ pub struct Stage<'a> {
     pub output: &'a mut dyn Write,
     /// Whether outcomes are coloured.
     pub is_coloured: bool,
-    /// The folder of `careful-send` and `careful-recv`.
-    pub programs: PathBuf,
+    /// Which `careful-send` and `careful-recv` are run.
+    pub programs: Programs,
 }
 
 /// How something is painted on a terminal.
@@ -97,9 +97,8 @@ impl Scenario {
     /// If a rig cannot be set up.
     pub fn play(&self, stage: &mut Stage<'_>) -> Result<bool, String> {
         let needs_programs = |step: &Step| matches!(step.kind(), Some(Kind::Gateway(_) | Kind::Relay(_)));
-        let programs = Programs::in_folder(&stage.programs);
         if self.steps().any(needs_programs) {
-            programs.check()?;
+            stage.programs.check()?;
         }
         let title = stage.paint(&self.title, Paint::Bold);
         stage.say(&format!("{title}\n({})\n\n{}\n", self.threat.0, filled(&self.text, "")));
@@ -110,8 +109,8 @@ impl Scenario {
             let is_met = match step.kind() {
                 Some(Kind::Trial(trial)) => self.trial(trial, stage),
                 Some(Kind::Crash(crash)) => power_cuts(crash, stage),
-                Some(Kind::Gateway(gateway)) => self.gateway(gateway, &programs, stage)?,
-                Some(Kind::Relay(relay)) => self.relay(relay, &programs, stage)?,
+                Some(Kind::Gateway(gateway)) => self.gateway(gateway, stage)?,
+                Some(Kind::Relay(relay)) => self.relay(relay, stage)?,
                 None => true,
             };
             not_met += usize::from(!is_met);
@@ -162,7 +161,7 @@ impl Scenario {
         Trial { level, subject, plan }
     }
 
-    fn gateway(&self, step: &GatewayStep, programs: &Programs, stage: &mut Stage<'_>) -> Result<bool, String> {
+    fn gateway(&self, step: &GatewayStep, stage: &mut Stage<'_>) -> Result<bool, String> {
         let swaps = step.swap_every_bytes.map(|every_bytes| ByteSwaps {
             seed: step.seed,
             every_bytes: every_bytes.max(1),
@@ -170,7 +169,7 @@ impl Scenario {
         });
         let hosts = Hosts::new(&self.files)?;
         let came = match step.copier {
-            Copier::Careful => hosts.through_gateway(programs, swaps, &step.arguments),
+            Copier::Careful => hosts.through_gateway(&stage.programs, swaps, &step.arguments),
             Copier::QuicAlone => hosts.quic_alone_through_gateway(swaps),
         }?;
         let rehash = if step.rehash { " --rehash" } else { "" };
@@ -189,7 +188,7 @@ impl Scenario {
         Ok(told(&came, step.expect, stage))
     }
 
-    fn relay(&self, step: &RelayStep, programs: &Programs, stage: &mut Stage<'_>) -> Result<bool, String> {
+    fn relay(&self, step: &RelayStep, stage: &mut Stage<'_>) -> Result<bool, String> {
         let trouble = Trouble {
             lost: step.lost,
             doubled: step.doubled,
@@ -199,7 +198,7 @@ impl Scenario {
             delay: Duration::from_millis(step.delay_milliseconds),
             ..Trouble::default()
         };
-        let came = Hosts::new(&self.files)?.through_relay(programs, step.seed, &trouble, &step.arguments)?;
+        let came = Hosts::new(&self.files)?.through_relay(&stage.programs, step.seed, &trouble, &step.arguments)?;
         stage.replay(&format!(
             "careful-faults relay TICKET --seed {} --lost {} --doubled {} --late {} --flipped {} --words-exchanged {} \
              --delay {}; {}",

@@ -23,43 +23,12 @@ use crate::gateway::{self, Gateway, Passed};
 use crate::halves::{self, ANY_PORT};
 use crate::matrix::report::Outcome;
 use crate::passage::{Counts, Trouble};
+use crate::programs::Programs;
 use crate::relay::{self, Relay, ticket_through};
 use crate::rig::content;
 
 /// Longest time that one run may take.
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// Where the programs lie.
-#[derive(Clone, Debug)]
-pub(super) struct Programs {
-    folder: PathBuf,
-}
-
-impl Programs {
-    pub(super) fn in_folder(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
-    }
-
-    /// Whether they are there; if not, says how to get them.
-    pub(super) fn check(&self) -> Result<(), String> {
-        let is_missing = |name: &&&str| !self.folder.join(name).is_file();
-        match ["careful-send", "careful-recv"].iter().find(is_missing) {
-            None => Ok(()),
-            Some(missing) => Err(format!(
-                "this scenario runs the real programs, and {missing} is not beside this one in {}; build all three with \
-                 `cargo build --release -p careful -p careful-faults` and run target/release/careful-faults",
-                self.folder.display()
-            )),
-        }
-    }
-
-    fn command(&self, name: &str, state: &Path) -> Command {
-        let mut command = Command::new(self.folder.join(name));
-        command.env("XDG_STATE_HOME", state).env_remove("RUST_LOG").kill_on_drop(true);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        command
-    }
-}
 
 /// What came of a run.
 #[derive(Clone, Debug)]
@@ -180,7 +149,7 @@ impl Hosts {
     }
 
     async fn receive(&self, programs: &Programs) -> Result<Receiving, String> {
-        let mut command = programs.command("careful-recv", &self.path("state-of-receiver"));
+        let mut command = command(programs.path("careful-recv"), &self.path("state-of-receiver"));
         command.args(["--listen", &ANY_PORT.to_string()]).arg(self.path("target"));
         let mut child = command.spawn().map_err(|error| format!("start careful-recv: {error}"))?;
         let mut lines = BufReader::new(child.stdout.take().expect("its output is a pipe")).lines();
@@ -193,7 +162,7 @@ impl Hosts {
 
     /// Sends the content of the source directory.
     async fn send(&self, programs: &Programs, ticket: &Ticket, arguments: &[String]) -> Result<Said, String> {
-        let mut command = programs.command("careful-send", &self.path("state-of-sender"));
+        let mut command = command(programs.path("careful-send"), &self.path("state-of-sender"));
         command.arg("--json").args(arguments).arg(self.path("source/")).arg(ticket.to_string());
         let mut child = command.spawn().map_err(|error| format!("start careful-send: {error}"))?;
         let mut output = child.stdout.take().expect("its output is a pipe");
@@ -251,6 +220,13 @@ impl Receiving {
     async fn end(mut self) {
         tokio::time::timeout(LIMIT, self.child.wait()).await.ok();
     }
+}
+
+fn command(program: PathBuf, state: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env("XDG_STATE_HOME", state).env_remove("RUST_LOG").kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, String> {
