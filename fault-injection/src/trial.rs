@@ -157,7 +157,7 @@ pub fn judge(outcome: &Outcome) -> Judged {
     } else if is_refused || !outcome.is_complete() || !outcome.strays().is_empty() {
         // A file under a name that nobody sent, where that breaks no promise: whatever else came right, this was not wanted.
         End::Refused
-    } else if noticed || outcome.caught_below() {
+    } else if noticed || outcome.caught_in_transit() != Layer::Nobody {
         End::Repaired
     } else {
         End::Masked

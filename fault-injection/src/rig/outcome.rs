@@ -143,13 +143,6 @@ impl Outcome {
         self.trees.after[1].keys().filter(|path| is_staging_name(last_component(path).as_bytes())).count()
     }
 
-    /// Whether a packet or message was lost or damaged and its bytes came all the same: the transport noticed, or the two
-    /// ends broke off over a message and began again.
-    #[must_use]
-    pub fn caught_below(&self) -> bool {
-        self.caught_in_transit() != Layer::Nobody
-    }
-
     /// Which layer threw a struck packet away or broke off over a struck message, if there was one.
     #[must_use]
     pub fn caught_in_transit(&self) -> Layer {
