@@ -40,7 +40,8 @@ impl Terms {
         hash(b"careful page, version 1\0", (self, directories))
     }
 
-    /// A file of the session, compared once more right before its rename: its path below the receiving directory, joined by slashes, its length, mode and time.
+    /// A file of the session, compared once more right before its rename: its path below the receiving directory, joined by
+    /// slashes, its length, mode and time.
     #[must_use]
     pub fn entry(self, path: &[u8], length_bytes: u64, attributes: Attributes) -> Hash32 {
         let path = minicbor::bytes::ByteVec::from(path.to_vec());

@@ -493,14 +493,16 @@ impl FileJob {
         if misreads > 0 {
             tracing::warn!("{misreads} chunks were read back wrong once, and right the second time");
         }
-        if let Err(failure) = self.session.agree(directories, &self.entry, entry) {
-            let job = Arc::clone(&self);
-            workers::run(move || job.discard()).await;
-            return Err(failure.into());
-        }
+        let path = match self.session.agreed_path(directories, &self.entry, entry) {
+            Ok(path) => path,
+            Err(failure) => {
+                let job = Arc::clone(&self);
+                workers::run(move || job.discard()).await;
+                return Err(failure.into());
+            }
+        };
         let job = Arc::clone(&self);
         let committed = workers::run(move || job.commit_now(root)).await?;
-        let path = self.session.path_of(directories, &self.entry)?;
         let signed = self.session.signer.sign([(path, self.entry.attributes, committed, origin)]);
         outgoing.send(&FromReceiver::FileReceipt { proof: proof(committed, origin), signed }).await?;
         Ok(())
@@ -625,9 +627,10 @@ impl Arrivals for FileJob {
             *times += 1;
             let is_hopeless = *times > REWRITES_MAX;
             drop(shared);
-            match is_hopeless {
-                true => self.fail(Failure::ArrivedMismatch),
-                false => self.arrived_bad(index, round),
+            if is_hopeless {
+                self.fail(Failure::ArrivedMismatch);
+            } else {
+                self.arrived_bad(index, round);
             }
         }
     }

@@ -293,15 +293,18 @@ impl GroupJob {
         let (mut renamed, mut renamed_as, mut done) = (Vec::new(), Vec::new(), Vec::new());
         for named in list {
             let file = self.files.get(named.index as usize).ok_or(Failure::Protocol)?;
-            if let Err(failure) = self.session.agree(&self.directories, &file.entry, named.entry) {
-                failed.push(IndexedFailure { index: named.index, failure });
-                continue;
-            }
+            let path = match self.session.agreed_path(&self.directories, &file.entry, named.entry) {
+                Ok(path) => path,
+                Err(failure) => {
+                    failed.push(IndexedFailure { index: named.index, failure });
+                    continue;
+                }
+            };
             let outcome = match file.take() {
                 Slot::ReadBack(read_back) => match read_back.rename(named.root.root()) {
                     Ok(file) => {
                         renamed.push(file);
-                        renamed_as.push(*named);
+                        renamed_as.push((*named, path));
                         Ok(())
                     }
                     Err(not_renamed) => {
@@ -309,9 +312,9 @@ impl GroupJob {
                         Err(not_renamed.failure)
                     }
                 },
-                Slot::Present(target, root, stored) if root == named.root.root() => {
-                    self.confirm(&file.entry, &target, root, stored).map(|committed| done.push((*named, committed)))
-                }
+                Slot::Present(target, root, stored) if root == named.root.root() => self
+                    .confirm(&file.entry, &target, root, stored)
+                    .map(|committed| done.push((*named, path, committed))),
                 Slot::Failed(failure) => Err(failure),
                 _ => Err(Failure::Protocol),
             };
@@ -319,15 +322,15 @@ impl GroupJob {
                 failed.push(IndexedFailure { index: named.index, failure });
             }
         }
-        for (named, settled) in renamed_as.into_iter().zip(settle(renamed)) {
+        for ((named, path), settled) in renamed_as.into_iter().zip(settle(renamed)) {
             match settled {
-                Ok(committed) => done.push((named, committed)),
+                Ok(committed) => done.push((named, path, committed)),
                 Err(failure) => failed.push(IndexedFailure { index: named.index, failure }),
             }
         }
         self.files.iter().for_each(File::discard);
-        done.sort_by_key(|(named, _)| named.index);
-        self.receipt(&done, failed)
+        done.sort_by_key(|(named, ..)| named.index);
+        Ok(self.receipt(done, failed))
     }
 
     fn confirm(&self, entry: &FileEntry, target: &Target, root: Root, stored: Stored) -> Result<Committed, Failure> {
@@ -335,20 +338,15 @@ impl GroupJob {
         commit::confirm(target, file.as_ref(), entry.attributes, self.session.attribute_umask, root, stored)
     }
 
-    fn receipt(
-        &self,
-        done: &[(IndexedOrigin, Committed)],
-        failed: Vec<IndexedFailure>,
-    ) -> Result<FromReceiver, Failure> {
+    fn receipt(&self, done: Vec<(IndexedOrigin, Vec<u8>, Committed)>, failed: Vec<IndexedFailure>) -> FromReceiver {
         let mut signable: Vec<(Vec<u8>, Attributes, Committed, Origin)> = Vec::with_capacity(done.len());
         let mut files = Vec::with_capacity(done.len());
-        for (named, committed) in done {
+        for (named, path, committed) in done {
             let entry = &self.files[named.index as usize].entry;
-            let path = self.session.path_of(&self.directories, entry)?;
-            signable.push((path, entry.attributes, *committed, named.origin));
+            signable.push((path, entry.attributes, committed, named.origin));
             files.push(IndexedProof { index: named.index, stored: committed.stored(), durable: committed.durable() });
         }
-        Ok(FromReceiver::GroupReceipt { files, failed, signed: self.session.signer.sign(signable) })
+        FromReceiver::GroupReceipt { files, failed, signed: self.session.signer.sign(signable) }
     }
 
     fn write(&self, piece: &Piece) -> Result<(), Failure> {

@@ -119,16 +119,19 @@ impl Session {
         resolved.swap_remove(directory as usize)
     }
 
-    /// The path of an entry below the destination, as receipts name it.
-    pub(super) fn path_of(&self, table: &DirectoryTable, entry: &FileEntry) -> Result<Vec<u8>, Failure> {
+    /// The path of an entry below the destination, as receipts name it, if the entry as it was offered is what the sender
+    /// means to have sent: to be asked before it gets a final name.
+    pub(super) fn agreed_path(
+        &self,
+        table: &DirectoryTable,
+        entry: &FileEntry,
+        meant: Hash32,
+    ) -> Result<Vec<u8>, Failure> {
         let path = table.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;
-        if path.len() > PATH_BYTES_MAX { Err(Failure::PathTooLong) } else { Ok(path) }
-    }
-
-    /// Whether the entry as it was offered is what the sender means to have sent: to be asked before it gets a final name.
-    pub(super) fn agree(&self, table: &DirectoryTable, entry: &FileEntry, meant: Hash32) -> Result<(), Failure> {
-        let path = self.path_of(table, entry)?;
+        if path.len() > PATH_BYTES_MAX {
+            return Err(Failure::PathTooLong);
+        }
         let told = self.terms.entry(&path, entry.length_bytes, entry.attributes);
-        if told == meant { Ok(()) } else { Err(Failure::Garbled) }
+        if told == meant { Ok(path) } else { Err(Failure::Garbled) }
     }
 }
