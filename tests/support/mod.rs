@@ -5,6 +5,8 @@
 #![allow(dead_code, reason = "every test program uses a part of this")]
 #![expect(clippy::disallowed_methods, reason = "tests look at the disk past the program's own door")]
 
+pub(crate) mod network;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
