@@ -7,10 +7,17 @@ complete -c careful-send -l chunk-size -d 'Size of the chunks that large files t
 complete -c careful-send -l require -d 'The least that every receipt must prove, else exit code 42' -r
 complete -c careful-send -l retry-for -d 'How long a lost connection is tried again' -r
 complete -c careful-send -l receipts -d 'Append the signed receipts to FILE, one JSON object a line' -r -F
+complete -c careful-send -l exclude -d 'Leave out what PATTERN fits; a directory with all that is in it' -r
+complete -c careful-send -l include -d 'Send what PATTERN fits, whatever a later --exclude says' -r
+complete -c careful-send -l exclude-from -d 'Read patterns to leave out from FILE, one a line' -r
+complete -c careful-send -l include-from -d 'Read patterns to send from FILE, one a line' -r
+complete -c careful-send -l min-size -d 'Leave out files smaller than SIZE' -r
+complete -c careful-send -l max-size -d 'Leave out files larger than SIZE' -r
 complete -c careful-send -l quick -d 'Believe size and time where the target exists, and do not check such files'
 complete -c careful-send -l no-replace -d 'Never replace a file that exists and differs'
 complete -c careful-send -s r -d 'For habit only: directories are always copied with all that is in them'
 complete -c careful-send -s p -d 'For habit only: permissions and times are always kept'
+complete -c careful-send -s x -l one-file-system -d 'Do not enter directories on other file systems'
 complete -c careful-send -l json -d 'Print events as JSON Lines on standard output, the summary always last'
 complete -c careful-send -s q -l quiet -d 'Print errors only'
 complete -c careful-send -s v -l verbose -d 'Log more to standard error: -v steps, -vv details, -vvv everything'

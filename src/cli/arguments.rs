@@ -3,6 +3,7 @@
 //! What a value means is judged here as far as that needs nothing from outside. **No file is touched.**
 
 mod results;
+mod selection;
 mod sending;
 
 use std::ffi::{OsStr, OsString};
@@ -12,6 +13,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser};
 
 pub use self::results::ResultArguments;
+pub use self::selection::{RuleArguments, RuleWord, SelectionArguments};
 pub use self::sending::{OriginChoice, SendingArguments, StoredChoice};
 pub use super::listen::ListenPlan;
 pub use super::requirement::{Requirement, RequirementError};
@@ -70,6 +72,10 @@ pub struct SendArguments {
     /// For habit only: permissions and times are always kept
     #[arg(short = 'p', overrides_with = "preserve")]
     pub preserve: bool,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub selection: SelectionArguments,
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]

@@ -16,6 +16,7 @@ pub mod run_send;
 pub mod safe_name;
 pub mod summary;
 
+mod filters;
 mod identity;
 mod teller;
 

@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::arguments::{self, SendArguments};
 use super::exit_code::ExitCode;
+use super::filters::filters;
 use super::identity::identity;
 use super::progress::{self, ProgressDisplay};
 use super::report::{Report, with_causes};
@@ -45,7 +46,7 @@ pub fn main() -> std::process::ExitCode {
 }
 
 /// What cannot go on, for the person: words, a hint, a code.
-struct Stop(String, Option<&'static str>, ExitCode);
+pub(super) struct Stop(pub(super) String, pub(super) Option<&'static str>, pub(super) ExitCode);
 
 async fn transfer(
     arguments: &SendArguments,
@@ -109,7 +110,8 @@ struct Prepared {
 
 fn prepare(arguments: &SendArguments, environment: &Environment, report: &Report) -> Result<Prepared, Stop> {
     let (sources, destination) = arguments.operands();
-    let mut plan = plan(arguments, sources);
+    let filters = filters(&arguments.selection, environment.disk.as_ref())?;
+    let mut plan = Plan { filters, ..plan(arguments, sources) };
     let cannot_start = |error: &dyn std::error::Error| Stop(with_causes(error), None, ExitCode::Other);
     match ticket(destination)? {
         Some(ticket) => {

@@ -8,6 +8,7 @@ pub mod failure;
 pub mod message;
 pub mod receipt;
 pub mod receiving;
+pub mod selection;
 pub mod sending;
 pub mod terms;
 
@@ -118,6 +119,12 @@ pub mod limits {
     pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5);
     /// Without any packet for this long a connection is lost.
     pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+    /// Most patterns of a transfer, with those of all its files.
+    pub const RULES_MAX: usize = 1024;
+    /// Longest pattern, in bytes.
+    pub const RULE_BYTES_MAX: usize = 1024;
+    /// Longest file of patterns, in bytes.
+    pub const RULES_FILE_BYTES_MAX: u64 = 1 << 20;
     /// Bytes of one stream that may arrive unread: few enough that losses leave no 1024 gaps in it, which QUIC ends.
     pub const STREAM_WINDOW_BYTES: u32 = 2 << 20;
     /// Bytes that may arrive unread on a whole connection before its greeting.

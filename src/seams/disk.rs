@@ -20,6 +20,9 @@ pub trait Disk: Send + Sync + Debug {
     fn inspect(&self, path: &Path) -> io::Result<Metadata>;
     /// The path without links or `..`.
     fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
+    /// Opens what the person at this host named for reading from its beginning to its end: a file, or a pipe. Links are
+    /// followed.
+    fn open_stream(&self, path: &Path) -> io::Result<Box<dyn io::Read + Send>>;
     /// Opens a file to add lines to, made with mode 0600 if it is not there; a link in its place is refused.
     fn open_append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
     /// Reads a whole small file that must be regular, our own, with one link and closed to others (mode & 0o077 = 0).

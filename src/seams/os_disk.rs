@@ -91,6 +91,13 @@ impl Disk for OsDisk {
         std::fs::canonicalize(path)
     }
 
+    fn open_stream(&self, path: &Path) -> io::Result<Box<dyn io::Read + Send>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+        #[expect(clippy::disallowed_types, reason = "this is the one door to the file system")]
+        let file = std::fs::File::from(retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?);
+        if file.metadata()?.is_dir() { Err(Errno::ISDIR.into()) } else { Ok(Box::new(file)) }
+    }
+
     fn open_append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY;
         let main = open_at_last(path, flags, private_mode())?;

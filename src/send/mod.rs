@@ -5,6 +5,7 @@
 
 mod backlog;
 mod file;
+mod filters;
 mod group;
 mod job;
 mod receipt;
@@ -18,6 +19,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use filters::Filters;
 pub use transfer::run;
 
 pub use crate::outcome::{Ended, Observer};
@@ -46,6 +48,8 @@ pub struct Plan {
     pub chunk_bytes: u32,
     /// How long to try to connect again after the connection was lost.
     pub retry_for: Duration,
+    /// What of the sources is taken.
+    pub filters: Filters,
 }
 
 impl Plan {
@@ -61,6 +65,7 @@ impl Plan {
             quick: false,
             chunk_bytes: CHUNK_BYTES_DEFAULT,
             retry_for: RETRY_FOR_DEFAULT,
+            filters: Filters::default(),
         }
     }
 }

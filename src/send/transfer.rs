@@ -29,7 +29,7 @@ pub async fn run(
     let Ok(transfer) = random_bytes() else { return Ended::Refused(Failure::Protocol) };
     let plan = Arc::new(plan);
     let disk = Arc::clone(&environment.disk);
-    let found = Arc::new(walk::start(disk, plan.sources.clone(), Arc::clone(&counters), Arc::clone(&observer)));
+    let found = Arc::new(walk::start(disk, &plan, Arc::clone(&counters), Arc::clone(&observer)));
     let backlog = Arc::new(Backlog::default());
     let mut patience = Patience::new(plan.retry_for);
     loop {

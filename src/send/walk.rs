@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::{Observer, Problem};
+use super::{Filters, Observer, Plan, Problem};
 use crate::progress::Counters;
 use crate::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, Name, NameError};
 use crate::protocol::failure::Failure;
@@ -38,10 +38,22 @@ pub(super) struct Node {
     path_bytes: usize,
 }
 
+impl Node {
+    /// From the root of the transfer, a slash before every name.
+    pub(super) fn path(&self) -> Vec<u8> {
+        let mut path = self.parent.as_ref().map_or_else(Vec::new, |parent| parent.path());
+        path.push(b'/');
+        path.extend_from_slice(self.name.as_bytes());
+        path
+    }
+}
+
 /// A directory of the source, held open.
 #[derive(Debug)]
 pub(super) struct SourceDirectory {
     pub(super) handle: Arc<dyn Directory>,
+    /// The file system that its source lies on, where no other is to be entered.
+    only_device: Option<u64>,
     /// As it is shown to people.
     shown: Vec<u8>,
     node: Option<Arc<Node>>,
@@ -88,18 +100,15 @@ pub(super) struct Found {
 }
 
 /// Starts to walk the sources on a thread of its own.
-pub(super) fn start(
-    disk: Arc<dyn Disk>,
-    sources: Vec<PathBuf>,
-    counters: Arc<Counters>,
-    observer: Arc<dyn Observer>,
-) -> Found {
+pub(super) fn start(disk: Arc<dyn Disk>, plan: &Plan, counters: Arc<Counters>, observer: Arc<dyn Observer>) -> Found {
+    let (sources, filters) = (plan.sources.clone(), plan.filters.clone());
     let (groups, groups_found) = mpsc::channel(2);
     let (files, files_found) = mpsc::channel(FILES_AHEAD);
     let (directories, directories_found) = oneshot::channel();
     tokio::task::spawn_blocking(move || {
         let mut walk = Walk {
             disk,
+            filters,
             counters,
             observer,
             groups,
@@ -151,6 +160,7 @@ pub(super) fn attributes_of(metadata: &Metadata) -> Attributes {
 #[derive(Debug)]
 struct Walk {
     disk: Arc<dyn Disk>,
+    filters: Filters,
     counters: Arc<Counters>,
     observer: Arc<dyn Observer>,
     groups: mpsc::Sender<GroupWork>,
@@ -168,8 +178,12 @@ impl Walk {
         let shown = path.as_os_str().as_bytes();
         let ends_in_name = path.file_name().is_some() && !shown.ends_with(b"/") && !shown.ends_with(b"/.");
         if !ends_in_name {
-            match self.disk.open_directory(path) {
-                Ok(handle) => self.directory(&SourceDirectory { handle, shown: shown.to_vec(), node: None }.into()),
+            let opened = self.disk.open_directory(path).and_then(|handle| {
+                let only_device = self.only_device_of(handle.as_ref())?;
+                Ok(SourceDirectory { handle, only_device, shown: shown.to_vec(), node: None })
+            });
+            match opened {
+                Ok(directory) => self.directory(&directory.into()),
                 Err(error) => self.missing(shown, &error),
             }
             return;
@@ -187,11 +201,16 @@ impl Walk {
                 } else {
                     parent.as_os_str().as_bytes().to_vec()
                 };
-                let holder = Arc::new(SourceDirectory { handle, shown, node: None });
-                self.item(&holder, name, Some(metadata));
+                let only_device = self.filters.one_file_system.then_some(metadata.device);
+                let holder = Arc::new(SourceDirectory { handle, only_device, shown, node: None });
+                self.item(&holder, name, Some(metadata.kind), Some(metadata));
             }
             Err(error) => self.missing(shown, &error),
         }
+    }
+
+    fn only_device_of(&self, directory: &dyn Directory) -> std::io::Result<Option<u64>> {
+        if self.filters.one_file_system { Ok(Some(directory.metadata()?.device)) } else { Ok(None) }
     }
 
     fn missing(&self, shown: &[u8], error: &std::io::Error) {
@@ -215,26 +234,39 @@ impl Walk {
             }
             match item {
                 Ok(item) if item.kind == Some(Kind::Directory) => deeper.push(item.name),
-                Ok(item) => self.item(directory, &item.name, None),
+                Ok(item) => self.item(directory, &item.name, item.kind, None),
                 Err(error) => return self.failed(&directory.shown, &error),
             }
         }
         for name in deeper {
-            self.item(directory, &name, None);
+            self.item(directory, &name, Some(Kind::Directory), None);
         }
     }
 
-    fn item(&mut self, holder: &Arc<SourceDirectory>, os_name: &OsStr, metadata: Option<Metadata>) {
+    /// One name in a directory; its kind where the listing told, what else is known where it was looked at already.
+    fn item(&mut self, holder: &Arc<SourceDirectory>, os_name: &OsStr, kind: Option<Kind>, metadata: Option<Metadata>) {
+        let metadata = match metadata {
+            Some(metadata) => Ok(metadata),
+            // What is not taken is not even looked at, where its kind is known.
+            None if kind.is_some_and(|kind| !self.takes(holder, os_name, kind)) => return,
+            None => holder.handle.metadata_of(os_name),
+        };
+        if metadata.as_ref().is_ok_and(|metadata| !self.takes(holder, os_name, metadata.kind)) {
+            return;
+        }
         let shown = join(&holder.shown, os_name.as_bytes());
         let name = match Name::new(os_name.as_bytes()) {
             Ok(name) => name,
             Err(NameError::Reserved) => return self.observer.skipped(&shown, "the name of a staging file"),
             Err(error) => return self.observer.skipped(&shown, &error.to_string()),
         };
-        let metadata = match metadata.map_or_else(|| holder.handle.metadata_of(os_name), Ok) {
+        let metadata = match metadata {
             Ok(metadata) => metadata,
             Err(error) => return self.failed(&shown, &error),
         };
+        if metadata.kind == Kind::File && !self.filters.takes_length(metadata.length_bytes) {
+            return;
+        }
         match metadata.kind {
             Kind::Link => return self.observer.skipped(&shown, "a symbolic link"),
             Kind::Special => return self.observer.skipped(&shown, "a fifo, socket or device"),
@@ -258,17 +290,32 @@ impl Walk {
             depth: depth + 1,
             path_bytes,
         });
-        match holder.handle.open_directory(os_name) {
-            Ok(handle) => {
-                self.directories.push(Arc::clone(&node));
-                self.builder.position(Some(&node));
-                if self.builder.is_full() {
-                    self.flush();
-                }
-                self.directory(&Arc::new(SourceDirectory { handle, shown, node: Some(node) }));
-            }
-            Err(error) => self.failed(&shown, &error),
+        self.enter(holder, os_name, shown, node);
+    }
+
+    fn enter(&mut self, holder: &SourceDirectory, os_name: &OsStr, shown: Vec<u8>, node: Arc<Node>) {
+        let opened = holder.handle.open_directory(os_name).and_then(|handle| {
+            let device = self.only_device_of(handle.as_ref())?;
+            Ok((handle, device))
+        });
+        let (handle, device) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.failed(&shown, &error),
+        };
+        self.directories.push(Arc::clone(&node));
+        self.builder.position(Some(&node));
+        if self.builder.is_full() {
+            self.flush();
         }
+        // One that lies on another file system than its source is made all the same, as a place to mount on.
+        if device == holder.only_device {
+            let only_device = holder.only_device;
+            self.directory(&Arc::new(SourceDirectory { handle, only_device, shown, node: Some(node) }));
+        }
+    }
+
+    fn takes(&self, holder: &SourceDirectory, name: &OsStr, kind: Kind) -> bool {
+        self.filters.takes(holder.node.as_deref(), name.as_bytes(), kind == Kind::Directory)
     }
 
     fn file(&mut self, directory: &Arc<SourceDirectory>, name: Name, listed: Metadata) {

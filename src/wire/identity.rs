@@ -218,6 +218,9 @@ mod tests {
         fn canonical(&self, _path: &Path) -> io::Result<PathBuf> {
             Err(io::ErrorKind::Unsupported.into())
         }
+        fn open_stream(&self, _path: &Path) -> io::Result<Box<dyn io::Read + Send>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
         fn open_append(&self, _path: &Path) -> io::Result<Arc<dyn DiskFile>> {
             Err(io::ErrorKind::Unsupported.into())
         }

@@ -135,6 +135,10 @@ impl Disk for WatchedDisk {
         self.inner.canonical(path)
     }
 
+    fn open_stream(&self, path: &Path) -> io::Result<Box<dyn io::Read + Send>> {
+        self.inner.open_stream(path)
+    }
+
     fn open_append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         self.inner.open_append(path)
     }

@@ -1,0 +1,65 @@
+//! Makes the filters of a transfer from the command line: reads the files of patterns, and explains what is wrong in them.
+
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::arguments::{RuleWord, SelectionArguments};
+use super::exit_code::ExitCode;
+use super::run_send::Stop;
+use crate::protocol::limits::RULES_FILE_BYTES_MAX;
+use crate::protocol::selection::Selection;
+use crate::seams::disk::Disk;
+use crate::send::Filters;
+
+/// The filters that these arguments ask for.
+pub(super) fn filters(arguments: &SelectionArguments, disk: &dyn Disk) -> Result<Filters, Stop> {
+    let mut selection = Selection::default();
+    for word in &arguments.rules.0 {
+        match word {
+            RuleWord::Pattern(include, pattern) => {
+                selection.add(*include, pattern.as_bytes()).map_err(|error| {
+                    let option = if *include { "--include" } else { "--exclude" };
+                    usage(format!("{option} '{}': {error}", pattern.display()), None)
+                })?;
+            }
+            RuleWord::File(include, path) => {
+                let text = read(disk, path)?;
+                selection
+                    .add_lines(*include, &text)
+                    .map_err(|(line, error)| usage(format!("{}, line {line}: {error}", path.display()), None))?;
+            }
+        }
+    }
+    if let (Some(least), Some(most)) = (arguments.min_size, arguments.max_size)
+        && least > most
+    {
+        let hint = Some("exchange the two");
+        return Err(usage(format!("--min-size {least} is more than --max-size {most}: nothing would be sent"), hint));
+    }
+    Ok(Filters {
+        selection,
+        min_bytes: arguments.min_size,
+        max_bytes: arguments.max_size,
+        one_file_system: arguments.one_file_system,
+    })
+}
+
+fn read(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, Stop> {
+    let mut text = Vec::new();
+    let read = disk.open_stream(path).and_then(|file| file.take(RULES_FILE_BYTES_MAX + 1).read_to_end(&mut text));
+    match read {
+        Err(error) => {
+            let words = format!("cannot read the patterns in {}: {error}", path.display());
+            Err(usage(words, Some("name a file with one pattern a line")))
+        }
+        Ok(_) if text.len() as u64 > RULES_FILE_BYTES_MAX => {
+            Err(usage(format!("{} holds more than 1 MiB of patterns", path.display()), None))
+        }
+        Ok(_) => Ok(text),
+    }
+}
+
+fn usage(words: String, hint: Option<&'static str>) -> Stop {
+    Stop(words, hint, ExitCode::Usage)
+}
