@@ -5,8 +5,12 @@
 
 pub mod addresses;
 pub mod admission;
+pub mod allow;
 pub mod child;
+pub mod key_text;
+pub mod known_peers;
 pub mod meeting;
+pub mod standing;
 pub mod stdio;
 pub mod ticket;
 

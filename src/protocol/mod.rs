@@ -105,6 +105,23 @@ pub mod limits {
     pub const GREETINGS_AT_ONCE: usize = 16;
     /// Addresses in a ticket.
     pub const TICKET_ADDRESSES_MAX: usize = 8;
+    /// Port of a standing receiver where none is named, chosen by us: assigned to nobody by IANA, and below the ports that
+    /// Linux gives away by itself (32768 and up), so that it is free when the receiver starts.
+    pub const STANDING_PORT: u16 = 29984;
+    /// Keys in the list of a standing receiver.
+    pub const ALLOWED_KEYS_MAX: usize = 4096;
+    /// How long the name of a receiver may take to be looked up.
+    pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
+    /// Connections of one key that a standing receiver serves at once.
+    pub const CONNECTIONS_PER_KEY_MAX: usize = 8;
+    /// Transfers of one key that a standing receiver keeps in mind after their connection was lost.
+    pub const TRANSFERS_PER_KEY_MAX: usize = 64;
+    /// How long it keeps one in mind.
+    pub const TRANSFER_KEPT_FOR: Duration = Duration::from_secs(3600);
+    /// Files under way or given up within one transfer whose bytes are counted by name.
+    pub const COUNTED_FILES_MAX: usize = 16 << 10;
+    /// Bytes of small files that a session holds at once before they are staged.
+    pub const GROUPS_MEMORY_BYTES: usize = 24 << 20;
     /// How long a further address of a receiver waits for the one before it to answer (RFC 8305, section 8).
     pub const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
     /// How often a receiver that knows where its sender is looks whether to call there.
