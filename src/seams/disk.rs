@@ -30,6 +30,11 @@ pub trait Disk: Send + Sync + Debug {
     /// Writes a small file with mode 0600 whole or not at all, durably; fails with `AlreadyExists` if it is there. Missing parents
     /// are made with mode 0700.
     fn create_private(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// As `create_private`, but in the place of what is there, at once: whoever reads finds the old bytes or the new ones.
+    fn replace_private(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Reads a whole file of the operator's that must be regular and that only root or our own user may write
+    /// (owner, mode & 0o022 = 0), at most 1 MiB; a link in its place is refused.
+    fn read_trusted(&self, path: &Path) -> io::Result<Vec<u8>>;
 }
 
 /// A directory held open. Every name is one component: not empty, not `.` or `..`, without `/`.

@@ -55,6 +55,9 @@ const ATTRIBUTE_MAX_BYTES: usize = 64 << 10;
 /// Largest file that `read_private` takes.
 const PRIVATE_LIMIT_BYTES: u64 = 64 << 10;
 
+/// Largest file that `read_trusted` takes.
+const TRUSTED_LIMIT_BYTES: u64 = 1 << 20;
+
 /// The operating system's disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsDisk;
@@ -111,31 +114,57 @@ impl Disk for OsDisk {
         if let Some(fault) = fault_of_private(path, &metadata_from(&found), found.stx_uid) {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, fault));
         }
-        let mut bytes = vec![0; PRIVATE_LIMIT_BYTES as usize + 1];
-        let file = OsFile { main, role: Role::CachedReading };
-        let length = super::disk::read_full(&file, &mut bytes, 0)?;
-        if length as u64 > PRIVATE_LIMIT_BYTES {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it grew past 64 KiB while it was read"));
-        }
-        bytes.truncate(length);
-        Ok(bytes)
+        read_small(main, PRIVATE_LIMIT_BYTES)
     }
 
     fn create_private(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let folder = parent_of(path);
         let missing: Vec<&Path> = folder.ancestors().take_while(|ancestor| is_missing(ancestor)).collect();
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let mut file = tempfile::Builder::new()
-            .prefix(".careful-")
-            .permissions(std::fs::Permissions::from_mode(0o600))
-            .tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist_noclobber(path).map_err(|error| error.error)?;
+        private_file(folder, bytes)?.persist_noclobber(path).map_err(|error| error.error)?;
         // The name is safe only when every directory that got a new entry is flushed, the one above a new parent too.
         self.open_directory(folder)?.sync()?;
         missing.into_iter().try_for_each(|made| self.open_directory(parent_of(made))?.sync())
     }
+
+    fn replace_private(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let folder = parent_of(path);
+        private_file(folder, bytes)?.persist(path).map_err(|error| error.error)?;
+        self.open_directory(folder)?.sync()
+    }
+
+    fn read_trusted(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let main = open_at_last(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())?;
+        let found = require_regular(&main)?;
+        if let Some(fault) = fault_of_trusted(path, &metadata_from(&found), found.stx_uid) {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, fault));
+        }
+        read_small(main, TRUSTED_LIMIT_BYTES)
+    }
+}
+
+/// A file that does not have its name yet: mode 0600, written and flushed.
+fn private_file(folder: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
+    let mut file = tempfile::Builder::new()
+        .prefix(".careful-")
+        .permissions(std::fs::Permissions::from_mode(0o600))
+        .tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// All of a file that may not be longer than the limit.
+fn read_small(main: OwnedFd, limit_bytes: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; limit_bytes as usize + 1];
+    let file = OsFile { main, role: Role::CachedReading };
+    let length = super::disk::read_full(&file, &mut bytes, 0)?;
+    if length as u64 > limit_bytes {
+        let words = format!("it is longer than {} KiB", limit_bytes >> 10);
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, words));
+    }
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 #[derive(Debug)]
@@ -548,6 +577,19 @@ fn fault_of_private(path: &Path, found: &Metadata, owner: u32) -> Option<String>
         Some(format!("mode {:04o} opens it to others; run `chmod 600 {file}`", found.mode))
     } else if found.length_bytes > PRIVATE_LIMIT_BYTES {
         Some(format!("{} bytes long, more than 64 KiB", found.length_bytes))
+    } else {
+        None
+    }
+}
+
+/// What is wrong with a file of the operator's that others must not write, and the command that repairs it.
+fn fault_of_trusted(path: &Path, found: &Metadata, owner: u32) -> Option<String> {
+    let file = path.display();
+    if !found.is_own && owner != 0 {
+        let user = rustix::process::geteuid().as_raw();
+        Some(format!("owned by user {owner}, neither root nor user {user}: whoever owns it decides who may send"))
+    } else if found.mode & 0o022 != 0 {
+        Some(format!("mode {:04o} lets others write it; run `chmod go-w {file}`", found.mode))
     } else {
         None
     }

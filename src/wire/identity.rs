@@ -241,6 +241,13 @@ mod tests {
                 }
             }
         }
+        fn replace_private(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+            self.files.lock().unwrap().insert(path.to_owned(), bytes.to_vec());
+            Ok(())
+        }
+        fn read_trusted(&self, path: &Path) -> io::Result<Vec<u8>> {
+            self.read_private(path)
+        }
     }
 
     #[test]

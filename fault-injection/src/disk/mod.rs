@@ -197,6 +197,14 @@ impl Disk for FaultyDisk {
     fn create_private(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         self.inner.create_private(path, bytes)
     }
+
+    fn replace_private(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.inner.replace_private(path, bytes)
+    }
+
+    fn read_trusted(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.inner.read_trusted(path)
+    }
 }
 
 #[derive(Debug)]
