@@ -120,7 +120,8 @@ impl ExitCode {
             | Failure::NotDurable
             | Failure::SourceIo
             | Failure::DestinationNotADirectory
-            | Failure::DestinationParentMissing => Self::FileIo,
+            | Failure::DestinationParentMissing
+            | Failure::OverQuota => Self::FileIo,
             Failure::PermissionDenied
             | Failure::NameTooLong
             | Failure::NameRefused
@@ -135,7 +136,7 @@ impl ExitCode {
             Failure::StoredMismatch | Failure::ArrivedMismatch | Failure::SourceUnstable => Self::Mismatch,
             Failure::SourceVanished | Failure::SourceChanged => Self::SourceChanged,
             Failure::ReceiptInvalid | Failure::Garbled | Failure::Protocol | Failure::Version => Self::Protocol,
-            Failure::NotAdmitted => Self::NotAdmitted,
+            Failure::NotAdmitted | Failure::KeyNotAdmitted => Self::NotAdmitted,
             Failure::WeakerThanRequired => Self::WeakerThanRequired,
         }
     }

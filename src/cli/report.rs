@@ -228,6 +228,10 @@ fn hint(failure: Failure) -> Option<&'static str> {
             return None;
         }
         Failure::NotAdmitted => "ask the receiver for a new ticket",
+        Failure::KeyNotAdmitted => {
+            "give the receiving side the line that `careful-send key` prints, for its list of keys"
+        }
+        Failure::OverQuota => "send less at once, or have the receiving side raise max-bytes= in its list of keys",
         Failure::Version => "install the same version on both sides",
         Failure::WeakerThanRequired => {
             "leave out of --require what the file system cannot give, or choose another destination"

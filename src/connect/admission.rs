@@ -1,4 +1,5 @@
-//! The receiver's side of a ticket: its token admits one sender, and from then on only that one.
+//! The receiver's side of a ticket: its token admits one sender, and from then on only that one. A standing receiver
+//! has no token: each connection is admitted by the key that was looked up for it.
 //!
 //! The sender that is pinned may come back as often as its connection breaks. **Nothing here knows of connections or of
 //! the clock.**
@@ -10,9 +11,10 @@ use super::ticket::token_proof;
 use crate::protocol::failure::Failure;
 use crate::wire::identity::PublicKey;
 
-/// Decides who may use one ticket.
+/// Decides who may use one ticket, or one line of a list of keys.
 pub struct Admission {
-    token: [u8; 16],
+    /// None: the key alone decides.
+    token: Option<[u8; 16]>,
     expires_seconds: Option<u64>,
     pinned: Mutex<Option<PublicKey>>,
 }
@@ -21,7 +23,13 @@ impl Admission {
     /// For the ticket with this token; from `expires_seconds` (since 1970) on it admits nobody new.
     #[must_use]
     pub fn new(token: [u8; 16], expires_seconds: Option<u64>) -> Self {
-        Self { token, expires_seconds, pinned: Mutex::new(None) }
+        Self { token: Some(token), expires_seconds, pinned: Mutex::new(None) }
+    }
+
+    /// For the owner of this key, without a token: it was found in a list of keys, and the handshake proved it.
+    #[must_use]
+    pub fn by_key(sender: PublicKey) -> Self {
+        Self { token: None, expires_seconds: None, pinned: Mutex::new(Some(sender)) }
     }
 
     /// Admits the sender that proved to hold this key, if it also knows the token: `proof` is what it showed on the
@@ -35,8 +43,8 @@ impl Admission {
         now_seconds: u64,
     ) -> Result<(), Failure> {
         // `blake3::Hash` compares in constant time; arrays do not.
-        let expected = blake3::Hash::from_bytes(token_proof(&self.token, exporter));
-        if expected != blake3::Hash::from_bytes(*proof) {
+        let expected = self.token.map(|token| blake3::Hash::from_bytes(token_proof(&token, exporter)));
+        if expected.is_some_and(|expected| expected != blake3::Hash::from_bytes(*proof)) {
             return Err(Failure::NotAdmitted);
         }
         let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,6 +128,13 @@ mod tests {
             assert_eq!(admission.admit(SENDER, &exporter, &proof(exporter), 1000), Ok(()));
         }
         assert_eq!(admission.admit(SENDER, &[8; 32], &proof([7; 32]), 0), Err(Failure::NotAdmitted));
+    }
+
+    #[test]
+    fn without_a_token_its_key_and_no_other_is_admitted() {
+        let admission = Admission::by_key(SENDER);
+        assert_eq!(admission.admit(SENDER, &[5; 32], &[0; 32], u64::MAX), Ok(()));
+        assert_eq!(admission.admit(OTHER, &[5; 32], &[0; 32], 0), Err(Failure::NotAdmitted));
     }
 
     #[test]

@@ -148,6 +148,14 @@ pub enum Failure {
     #[n(34)]
     #[error("control data arrived otherwise than it was sent")]
     Garbled,
+    /// The sender's key is not, or no longer, among those that a standing receiver admits.
+    #[n(50)]
+    #[error("the receiver does not admit this sender's key")]
+    KeyNotAdmitted,
+    /// More than the receiving side lets one transfer of this sender store.
+    #[n(51)]
+    #[error("more than the receiver lets one transfer of this sender store")]
+    OverQuota,
 }
 
 /// What can be done about a [`Failure`].

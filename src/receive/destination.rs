@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::failure_of;
 use crate::protocol::entry::Name;
 use crate::protocol::failure::Failure;
+use crate::protocol::limits::{DEPTH_MAX, PATH_BYTES_MAX};
 use crate::seams::disk::{Directory, Disk, Kind, Metadata};
 
 /// The opened destination.
@@ -56,6 +57,47 @@ impl Destination {
         }
     }
 
+    /// Applies the same rules to a path beneath a directory that is held open: each component is opened in the one before
+    /// it, never through a link, and none leads up or out.
+    pub(super) fn beneath(
+        root: &Arc<dyn Directory>,
+        named: &[u8],
+        single_file: bool,
+        umask: u32,
+    ) -> Result<Self, Failure> {
+        let names_directory = named.ends_with(b"/");
+        let mut names = components(named)?;
+        let path: PathBuf = names.iter().map(Name::as_os_str).collect();
+        let last = names.pop();
+        let (mut directory, mut parent) = (Arc::clone(root), None);
+        for name in &names {
+            let below = directory.open_directory(name.as_os_str()).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => Failure::DestinationParentMissing,
+                io::ErrorKind::NotADirectory => Failure::DestinationNotADirectory,
+                _ => not_through_link(&error),
+            })?;
+            parent = Some(std::mem::replace(&mut directory, below));
+        }
+        let Some(last) = last else { return Ok(Self { directory, parent, file_name: None, path }) };
+        let is_file_name = match directory.metadata_of(last.as_os_str()) {
+            Ok(found) if found.kind == Kind::Directory => false,
+            Ok(_) if single_file && !names_directory => true,
+            Ok(_) => return Err(Failure::DestinationNotADirectory),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && single_file && !names_directory => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make(directory.as_ref(), &last, umask)?;
+                false
+            }
+            Err(error) => return Err(failure_of("look at the destination", &error)),
+        };
+        if is_file_name {
+            let path = path.parent().map(Path::to_path_buf).unwrap_or_default();
+            return Ok(Self { directory, parent, file_name: Some(last), path });
+        }
+        let below = directory.open_directory(last.as_os_str()).map_err(|error| not_through_link(&error))?;
+        Ok(Self { directory: below, parent: Some(directory), file_name: None, path })
+    }
+
     fn for_one_file(disk: &dyn Disk, path: &Path) -> Result<Self, Failure> {
         let (parent, name) = split(path)?;
         let directory = open_parent(disk, &parent)?;
@@ -65,11 +107,7 @@ impl Destination {
     fn made(disk: &dyn Disk, path: &Path, umask: u32) -> Result<Self, Failure> {
         let (parent, name) = split(path)?;
         let holder = open_parent(disk, &parent)?;
-        holder.make_directory(name.as_os_str(), 0o777 & !umask).map_err(|error| match error.kind() {
-            // Something is there that could not be looked through: a dangling link.
-            io::ErrorKind::AlreadyExists => Failure::DestinationNotADirectory,
-            _ => failure_of("make the destination", &error),
-        })?;
+        make(holder.as_ref(), &name, umask)?;
         let directory =
             holder.open_directory(name.as_os_str()).map_err(|error| failure_of("open the destination", &error))?;
         Self::opened(disk, path, directory, None)
@@ -84,6 +122,32 @@ impl Destination {
         let path = disk.canonical(path).map_err(|error| failure_of("resolve the destination", &error))?;
         let parent = path.parent().and_then(|parent| disk.open_directory(parent).ok());
         Ok(Self { directory, parent, file_name, path })
+    }
+}
+
+/// The components of a path that the sender names beneath its directory: relative, and each one a name.
+fn components(named: &[u8]) -> Result<Vec<Name>, Failure> {
+    if named.starts_with(b"/") || named.len() > PATH_BYTES_MAX {
+        return Err(Failure::NameRefused);
+    }
+    let parts = named.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+    let names: Result<Vec<Name>, _> = parts.map(Name::new).collect();
+    names.ok().filter(|names| names.len() <= DEPTH_MAX).ok_or(Failure::NameRefused)
+}
+
+fn make(holder: &dyn Directory, name: &Name, umask: u32) -> Result<(), Failure> {
+    holder.make_directory(name.as_os_str(), 0o777 & !umask).map_err(|error| match error.kind() {
+        // Something is there that could not be looked through: a dangling link.
+        io::ErrorKind::AlreadyExists => Failure::DestinationNotADirectory,
+        _ => failure_of("make the destination", &error),
+    })
+}
+
+/// Opening a link as a directory fails in ways of its own, and none of them is a fault of the disk.
+fn not_through_link(error: &io::Error) -> Failure {
+    match failure_of("open the destination", error) {
+        Failure::PermissionDenied => Failure::PermissionDenied,
+        _ => Failure::DestinationNotADirectory,
     }
 }
 

@@ -54,13 +54,15 @@ pub(super) async fn serve(
 ) -> Result<(), JobError> {
     let geometry = geometry_of(&offer)?;
     session.expect_chunks_of(geometry.chunk_size());
+    let path = Session::offered_path(&offer.directories, &offer.file)?;
+    let _hashes = session.memory_of_hashes(geometry.count()).await;
     let prepare = {
         let session = Arc::clone(&session);
         let (directories, entry) = (offer.directories.clone(), offer.file.clone());
         move || prepare(&session, &directories, &entry, geometry)
     };
     let (target, answer) = workers::run(prepare).await?;
-    let job = Arc::new(FileJob::new(Arc::clone(&session), offer.file.clone(), geometry, target));
+    let job = Arc::new(FileJob::new(Arc::clone(&session), path, offer.file.clone(), geometry, target));
     if answer == FileAnswer::Send {
         let job = Arc::clone(&job);
         workers::run(move || job.staging_file().map(drop)).await?;
@@ -171,6 +173,8 @@ async fn claim(job: &Arc<FileJob>, outgoing: &mut Outgoing, incoming: &mut Incom
 #[derive(Debug)]
 pub(super) struct FileJob {
     pub(super) session: Arc<Session>,
+    /// Below the destination, as it was offered.
+    path: Vec<u8>,
     entry: FileEntry,
     pub(super) geometry: Geometry,
     phase: Mutex<Phase>,
@@ -222,7 +226,7 @@ enum Phase {
 }
 
 impl FileJob {
-    fn new(session: Arc<Session>, entry: FileEntry, geometry: Geometry, target: Target) -> Self {
+    fn new(session: Arc<Session>, path: Vec<u8>, entry: FileEntry, geometry: Geometry, target: Target) -> Self {
         let shared = Shared {
             state: FileReceiving::new(geometry, session.begin.stored != Stored::None),
             arriving: HashMap::new(),
@@ -237,6 +241,7 @@ impl FileJob {
         };
         Self {
             session,
+            path,
             entry,
             geometry,
             phase: Mutex::new(Phase::Unopened(target)),
@@ -291,6 +296,7 @@ impl FileJob {
         let mut phase = self.phase();
         *phase = match std::mem::replace(&mut *phase, Phase::Over) {
             Phase::Unopened(target) => {
+                self.session.charge(&self.path, self.geometry.length_bytes())?;
                 // What an earlier run left stays, whatever happens now; a file made for nothing does not.
                 let has_content = target.has_staging();
                 let staging = Staging::open(target, Writing::PastCache)?;
@@ -503,6 +509,7 @@ impl FileJob {
         };
         let job = Arc::clone(&self);
         let committed = workers::run(move || job.commit_now(root)).await?;
+        self.session.settle(&self.path);
         let signed = self.session.signer.sign([(path, self.entry.attributes, committed, origin)]);
         outgoing.send(&FromReceiver::FileReceipt { proof: proof(committed, origin), signed }).await?;
         Ok(())

@@ -42,6 +42,7 @@ pub(super) async fn serve(
 ) -> Result<(), JobError> {
     check_limits(&files)?;
     let _descriptors = session.descriptors(files.len()).await;
+    let _memory = session.memory_of_group(files.iter().map(|file| file.entry.length_bytes).sum()).await;
     let job = {
         let session = Arc::clone(&session);
         Arc::new(workers::run(move || GroupJob::prepare(session, directories, files)).await)
@@ -148,7 +149,11 @@ impl GroupJob {
                 let slot = place
                     .and_then(|place| if is_first { Ok(place) } else { Err(Failure::SameTarget) })
                     .and_then(|place| Target::look(place, entry.name.clone()))
-                    .and_then(|target| look(&session, &entry, target, root.map(Hash32::root)));
+                    .and_then(|target| look(&session, &entry, target, root.map(Hash32::root)))
+                    .and_then(|slot| match slot {
+                        Slot::Absent(_) | Slot::Writing(..) => charge(&session, &directories, &entry).map(|()| slot),
+                        slot => Ok(slot),
+                    });
                 File { entry, slot: Mutex::new(slot.unwrap_or_else(Slot::Failed)) }
             })
             .collect();
@@ -343,6 +348,7 @@ impl GroupJob {
         let mut files = Vec::with_capacity(done.len());
         for (named, path, committed) in done {
             let entry = &self.files[named.index as usize].entry;
+            self.session.settle(&path);
             signable.push((path, entry.attributes, committed, named.origin));
             files.push(IndexedProof { index: named.index, stored: committed.stored(), durable: committed.durable() });
         }
@@ -353,7 +359,11 @@ impl GroupJob {
         let file = self.files.get(piece.index as usize).ok_or(Failure::Protocol)?;
         let mut slot = file.slot();
         let staging = match std::mem::replace(&mut *slot, Slot::Over) {
-            Slot::Absent(target) | Slot::Present(target, ..) => Staging::open(target, Writing::Cached)?,
+            Slot::Absent(target) => Staging::open(target, Writing::Cached)?,
+            Slot::Present(target, ..) => {
+                charge(&self.session, &self.directories, &file.entry)?;
+                Staging::open(target, Writing::Cached)?
+            }
             Slot::Writing(staging, _) => staging,
             Slot::ReadBack(read_back) => read_back.write_again(),
             Slot::Failed(failure) => return Err(failure),
@@ -427,6 +437,11 @@ impl Arrivals for GroupJob {
         // The sender hears nothing of the files that were in it, and sends them again.
         self.transit.look(is_idle).into_iter().for_each(|round| self.is_through(round));
     }
+}
+
+/// Counts a file that is to be written against what the transfer may store.
+fn charge(session: &Session, directories: &DirectoryTable, entry: &FileEntry) -> Result<(), Failure> {
+    session.charge(&Session::offered_path(directories, entry)?, entry.length_bytes)
 }
 
 /// Decides what is wanted of a file, from what is there.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::directories::{Directories, Held};
+use super::quota::Quota;
 use super::receipt::Signer;
 use super::stage::Arrivals;
 use crate::chunk::ChunkSize;
@@ -27,6 +28,9 @@ use crate::workers::{Stage, Workers};
 
 /// Numbers of group jobs begin here: the sender numbers its large files from 0.
 pub(super) const GROUP_NUMBERS: u64 = 1 << 63;
+
+/// Memory of groups is counted in units of so many bytes.
+pub(super) const MEMORY_UNIT_BYTES: usize = 1 << 10;
 
 /// What ends a job.
 #[derive(Debug)]
@@ -68,6 +72,15 @@ pub(super) struct Session {
     pub(super) attribute_umask: u32,
     pub(super) replace: bool,
     pub(super) pool: Pool,
+    pub(super) quota: Option<Arc<Quota>>,
+    /// Chunk streams that may be open at once, of chunks of the usual size.
+    pub(super) chunk_streams: u32,
+    /// Memory of groups under way, in units of [`MEMORY_UNIT_BYTES`].
+    pub(super) groups_memory: Arc<Semaphore>,
+    pub(super) groups_memory_bytes: usize,
+    /// Hashes of large files under way.
+    pub(super) hashes: Arc<Semaphore>,
+    pub(super) hashes_max: usize,
     pub(super) descriptors: Arc<Semaphore>,
     pub(super) descriptors_max: usize,
     pub(super) groups: AtomicU64,
@@ -77,8 +90,9 @@ impl Session {
     /// Small chunks may come on more streams at once, so that no fewer bytes are under way.
     pub(super) fn expect_chunks_of(&self, size: ChunkSize) {
         if size.bytes() < CHUNK_BYTES_DEFAULT {
-            let streams = (SMALL_CHUNK_STREAMS_MAX / (size.bytes() / CHUNK_BYTES_MIN)).max(CHUNK_STREAMS_MAX);
-            self.connection.allow_streams(JOBS_AT_ONCE_MAX + 1, streams);
+            let streams = SMALL_CHUNK_STREAMS_MAX / CHUNK_STREAMS_MAX * self.chunk_streams;
+            let streams = streams / (size.bytes() / CHUNK_BYTES_MIN);
+            self.connection.allow_streams(JOBS_AT_ONCE_MAX + 1, streams.max(self.chunk_streams));
         }
     }
 
@@ -109,6 +123,37 @@ impl Session {
         Arc::clone(&self.descriptors).acquire_many_owned(count).await.ok()
     }
 
+    /// Waits until there is memory for the files of a group. To be asked before the sender is told to send them: bytes that
+    /// nobody reads would fill the window of the connection, and what others wait for would never arrive.
+    pub(super) async fn memory_of_group(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.groups_memory_bytes);
+        let units = u32::try_from(bytes / MEMORY_UNIT_BYTES).expect("groups are small");
+        Arc::clone(&self.groups_memory).acquire_many_owned(units).await.ok()
+    }
+
+    /// Waits until there is memory for the hashes of so many chunks; a file that has more than ever fit goes alone.
+    pub(super) async fn memory_of_hashes(&self, chunks: u64) -> Option<OwnedSemaphorePermit> {
+        let chunks = usize::try_from(chunks).unwrap_or(usize::MAX).min(self.hashes_max);
+        let chunks = u32::try_from(chunks).expect("files have at most CHUNKS_MAX chunks");
+        Arc::clone(&self.hashes).acquire_many_owned(chunks).await.ok()
+    }
+
+    /// Charges a file before space is taken for it. The destination is part of its name: the same transfer may come back
+    /// with another.
+    pub(super) fn charge(&self, path: &[u8], bytes: u64) -> Result<(), Failure> {
+        match &self.quota {
+            Some(quota) => quota.charge([&self.begin.destination[..], b"\0", path].concat(), bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// A file that was charged is committed.
+    pub(super) fn settle(&self, path: &[u8]) {
+        if let Some(quota) = &self.quota {
+            quota.settle(&[&self.begin.destination[..], b"\0", path].concat());
+        }
+    }
+
     /// The directory of an entry, opened or made with all above it. Blocks.
     pub(super) fn place_of(&self, table: &DirectoryTable, directory: Option<u32>) -> Result<Arc<Held>, Failure> {
         let Some(directory) = directory else { return Ok(Arc::clone(self.directories.root())) };
@@ -127,11 +172,14 @@ impl Session {
         entry: &FileEntry,
         meant: Hash32,
     ) -> Result<Vec<u8>, Failure> {
-        let path = table.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;
-        if path.len() > PATH_BYTES_MAX {
-            return Err(Failure::PathTooLong);
-        }
+        let path = Self::offered_path(table, entry)?;
         let told = self.terms.entry(&path, entry.length_bytes, entry.attributes);
         if told == meant { Ok(path) } else { Err(Failure::Garbled) }
+    }
+
+    /// The path of an entry below the destination as it was offered: good for accounts, and for nothing that is signed.
+    pub(super) fn offered_path(table: &DirectoryTable, entry: &FileEntry) -> Result<Vec<u8>, Failure> {
+        let path = table.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;
+        if path.len() > PATH_BYTES_MAX { Err(Failure::PathTooLong) } else { Ok(path) }
     }
 }

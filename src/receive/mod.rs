@@ -12,10 +12,13 @@ mod file;
 mod group;
 mod job;
 pub mod listen;
+pub mod quota;
 mod receipt;
 pub mod session;
+pub mod share;
 mod stage;
 mod staging;
+pub mod standing;
 mod verify;
 
 use std::io;

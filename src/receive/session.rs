@@ -9,20 +9,21 @@ use tokio::task::JoinSet;
 
 use super::destination::Destination;
 use super::directories::Directories;
-use super::job::{GROUP_NUMBERS, JobError, Session};
+use super::job::{GROUP_NUMBERS, JobError, MEMORY_UNIT_BYTES, Session};
+use super::quota::Quota;
 use super::receipt::{Signer, now_seconds};
+use super::share::Share;
 use super::stage::Arrivals;
 use super::{file, group, stage, verify};
 use crate::connect::admission::Admission;
 use crate::jobs::Jobs;
 use crate::protocol::failure::Failure;
-use crate::protocol::limits::{
-    CHUNK_BYTES_MAX, CHUNK_STREAMS_MAX, GREETING_TIMEOUT, JOBS_AT_ONCE_MAX, POOL_BYTES, QUEUE_PARCELS, WORKING_EVERY,
-};
+use crate::protocol::limits::{CHUNK_BYTES_MAX, GREETING_TIMEOUT, JOBS_AT_ONCE_MAX, QUEUE_PARCELS, WORKING_EVERY};
 use crate::protocol::message::{Begin, FromReceiver, FromSender, Hash32, IndexedFailure, MessageError, Ready};
 use crate::protocol::terms::Terms;
 use crate::seams::Environment;
 use crate::seams::buffer::{Hop, Parcel, Piece, Pool};
+use crate::seams::disk::Directory;
 use crate::transit;
 use crate::wire::WireError;
 use crate::wire::connection::{CloseReason, Connection};
@@ -45,6 +46,10 @@ pub struct Policy {
     pub umask: u32,
     /// Whether modes are carried as they are, past the umask: where the same person started both sides.
     pub exact_modes: bool,
+    /// How much the transfer may store; nothing for no limit.
+    pub quota: Option<Arc<Quota>>,
+    /// Memory of the connection.
+    pub share: Share,
 }
 
 impl Policy {
@@ -53,7 +58,7 @@ impl Policy {
     #[must_use]
     pub fn new(root: RootPolicy, umask: u32) -> Self {
         let is_same_person = matches!(root, RootPolicy::NamedBySender);
-        Self { root, replace: is_same_person, umask, exact_modes: is_same_person }
+        Self { root, replace: is_same_person, umask, exact_modes: is_same_person, quota: None, share: Share::FULL }
     }
 }
 
@@ -64,6 +69,8 @@ pub enum RootPolicy {
     NamedBySender,
     /// The person at this host.
     Fixed(PathBuf),
+    /// The person at this host, who lets the sender name a path beneath this directory.
+    Beneath(Arc<dyn Directory>),
 }
 
 /// A receiver: what stays the same over all its connections.
@@ -128,10 +135,40 @@ pub async fn greet(receiver: &Receiver, connection: &Connection) -> Option<(Outg
 
 /// Serves a greeted connection to its end.
 pub async fn serve(receiver: &Receiver, connection: Connection, control: (Outgoing, Incoming)) -> Ending {
+    let (outgoing, mut incoming) = control;
+    match hear_begin(&mut incoming).await {
+        Ok(begin) => serve_begun(receiver, &connection, (outgoing, incoming), begin).await,
+        Err(error) => refuse(&connection, outgoing, error).await,
+    }
+}
+
+/// What the sender asks for, once it was greeted.
+pub(super) async fn hear_begin(incoming: &mut Incoming) -> Result<Begin, JobError> {
+    let message = tokio::time::timeout(GREETING_TIMEOUT, incoming.receive()).await;
+    match message.map_err(|_| Failure::Protocol)?? {
+        Some(FromSender::Begin(begin)) => Ok(begin),
+        _ => Err(Failure::Protocol.into()),
+    }
+}
+
+/// Serves a connection whose sender has said what it wants.
+pub(super) async fn serve_begun(
+    receiver: &Receiver,
+    connection: &Connection,
+    control: (Outgoing, Incoming),
+    begun: Begin,
+) -> Ending {
     let (mut outgoing, mut incoming) = control;
-    match begin(receiver, &connection, &mut outgoing, &mut incoming).await {
-        Ok(session) => run(session, &connection, &mut outgoing, &mut incoming).await,
-        Err(JobError::Failed(failure)) => {
+    match begin(receiver, connection, &mut outgoing, begun).await {
+        Ok(session) => run(session, connection, &mut outgoing, &mut incoming).await,
+        Err(error) => refuse(connection, outgoing, error).await,
+    }
+}
+
+/// Ends a session that did not come to be.
+pub(super) async fn refuse(connection: &Connection, mut outgoing: Outgoing, error: JobError) -> Ending {
+    match error {
+        JobError::Failed(failure) => {
             if outgoing.send(&FromReceiver::Refused(failure)).await.is_ok() {
                 outgoing.finish();
                 let read = tokio::time::timeout(GREETING_TIMEOUT, connection.closed()).await;
@@ -140,8 +177,8 @@ pub async fn serve(receiver: &Receiver, connection: Connection, control: (Outgoi
             connection.close(CloseReason::Done);
             Ending::Refused(failure)
         }
-        Err(JobError::Wire(error)) => {
-            close_if_garbled(&connection, &error);
+        JobError::Wire(error) => {
+            close_if_garbled(connection, &error);
             left(&error)
         }
     }
@@ -163,25 +200,22 @@ async fn begin(
     receiver: &Receiver,
     connection: &Connection,
     outgoing: &mut Outgoing,
-    incoming: &mut Incoming,
+    begin: Begin,
 ) -> Result<Arc<Session>, JobError> {
-    connection.raise_windows();
-    connection.allow_streams(JOBS_AT_ONCE_MAX + 1, CHUNK_STREAMS_MAX);
-    let message = tokio::time::timeout(GREETING_TIMEOUT, incoming.receive()).await;
-    let Some(FromSender::Begin(begin)) = message.map_err(|_| Failure::Protocol)?? else {
-        return Err(Failure::Protocol.into());
-    };
+    connection.raise_windows_to(receiver.policy.share.window_bytes);
+    connection.allow_streams(JOBS_AT_ONCE_MAX + 1, receiver.policy.share.chunk_streams());
     let (disk, policy) = (Arc::clone(&receiver.environment.disk), receiver.policy.clone());
     let (named, single_file) = (begin.destination.clone(), begin.single_file);
     let destination = workers::run(move || match &policy.root {
         RootPolicy::Fixed(_) if !named.is_empty() => Err(Failure::Protocol),
         RootPolicy::Fixed(path) => Destination::existing(disk.as_ref(), path),
+        RootPolicy::Beneath(root) => Destination::beneath(root, &named, single_file, policy.umask),
         RootPolicy::NamedBySender => Destination::named(disk.as_ref(), &path_from(named), single_file, policy.umask),
     })
     .await?;
     // Where the sender's person may not know this host's directories, they are not told.
     let told = match receiver.policy.root {
-        RootPolicy::NamedBySender => bytes_of(&destination.path),
+        RootPolicy::NamedBySender | RootPolicy::Beneath(_) => bytes_of(&destination.path),
         RootPolicy::Fixed(_) => Vec::new(),
     };
     let file_name = destination.file_name.as_ref().map(|name| name.as_bytes().to_vec().into());
@@ -223,7 +257,13 @@ fn session(
         heard: Heard::default(),
         attribute_umask: if policy.exact_modes { 0 } else { policy.umask },
         replace: policy.replace,
-        pool: Pool::new(POOL_BYTES),
+        pool: Pool::new(policy.share.pool_bytes),
+        quota: policy.quota.clone(),
+        chunk_streams: policy.share.chunk_streams(),
+        groups_memory: Arc::new(Semaphore::new(policy.share.groups_bytes / MEMORY_UNIT_BYTES)),
+        groups_memory_bytes: policy.share.groups_bytes,
+        hashes: Arc::new(Semaphore::new(policy.share.hashes)),
+        hashes_max: policy.share.hashes,
         descriptors: Arc::new(Semaphore::new(receiver.open_files_max)),
         descriptors_max: receiver.open_files_max,
         groups: AtomicU64::new(0),

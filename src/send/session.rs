@@ -27,11 +27,11 @@ use crate::protocol::terms::Terms;
 use crate::seams::Environment;
 use crate::seams::buffer::Pool;
 use crate::transit;
-use crate::wire::WireError;
 use crate::wire::connection::{CloseReason, Connection};
 use crate::wire::identity::PublicKey;
 use crate::wire::stream::{Incoming, Outgoing};
 use crate::wire::watch::{Heard, until_stalled};
+use crate::wire::{WhoseKey, WireError};
 use crate::workers::Workers;
 
 /// Threads that read the source, for each of the two reads.
@@ -154,6 +154,8 @@ async fn ended(connection: &Connection, error: WireError) -> Ended {
         WireError::ClosedByPeer { reason: CloseReason::NotAdmitted } => Ended::Refused(Failure::NotAdmitted),
         WireError::ClosedByPeer { reason: CloseReason::Protocol } => Ended::Refused(Failure::Protocol),
         WireError::ClosedByPeer { reason: CloseReason::Garbled } => Ended::Refused(Failure::Garbled),
+        WireError::ClosedByPeer { reason: CloseReason::KeyNotAdmitted }
+        | WireError::Refused { whose: WhoseKey::Ours } => Ended::Refused(Failure::KeyNotAdmitted),
         WireError::VersionMismatch => Ended::Refused(Failure::Version),
         WireError::ClosedByPeer { .. } | WireError::ClosedHere => Ended::Lost,
         error if error.is_lost() => Ended::Lost,

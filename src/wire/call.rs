@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::WireError;
 use super::connection::{CloseReason, Connection};
-use super::endpoint::{Listener, call, more_telling};
+use super::endpoint::{Admitted, Listener, call, more_telling};
 use super::identity::PublicKey;
 use crate::protocol::limits::{GREETING_TIMEOUT, NEXT_ADDRESS_AFTER, TICKET_ADDRESSES_MAX};
 
@@ -73,7 +73,7 @@ impl Listener {
             ringing.spawn(async move {
                 sleep(NEXT_ADDRESS_AFTER * number).await;
                 let handshake = async {
-                    let quic = call(&endpoint, path, address, key, peer)?.await?;
+                    let quic = call(&endpoint, path, address, key, Admitted::Key(peer))?.await?;
                     Connection::new(quic, path, None)
                 };
                 let answer = timeout(GREETING_TIMEOUT, handshake).await.unwrap_or(Err(WireError::NoAnswer));
@@ -141,7 +141,6 @@ async fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::endpoint::Admitted;
     use super::super::identity::KeyPair;
     use super::*;
     use crate::protocol::message::FromSender;

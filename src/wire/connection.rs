@@ -113,6 +113,11 @@ impl Connection {
         self.quic.set_receive_window(RECEIVE_WINDOW);
     }
 
+    /// The same, for one of many: this many bytes.
+    pub fn raise_windows_to(&self, bytes: u32) {
+        self.quic.set_receive_window(VarInt::from_u32(bytes));
+    }
+
     /// Ends the connection at once: what was not yet sent, or not yet read, is lost.
     pub fn close(&self, reason: CloseReason) {
         self.quic.close(reason.code(), b"");
@@ -196,6 +201,10 @@ pub enum CloseReason {
     Replaced = 6,
     /// Something that the other side said arrived otherwise than it was sent.
     Garbled = 7,
+    /// This side has too many connections already: later there may be room.
+    Busy = 8,
+    /// The other side's key is not, or no longer, among those that are admitted.
+    KeyNotAdmitted = 9,
 }
 
 impl CloseReason {
@@ -204,9 +213,18 @@ impl CloseReason {
     }
 
     pub(super) fn from_code(code: VarInt) -> Option<Self> {
-        [Self::Done, Self::GoingAway, Self::NotAdmitted, Self::Protocol, Self::Stalled, Self::Replaced, Self::Garbled]
-            .into_iter()
-            .find(|reason| reason.code() == code)
+        let all = [
+            Self::Done,
+            Self::GoingAway,
+            Self::NotAdmitted,
+            Self::Protocol,
+            Self::Stalled,
+            Self::Replaced,
+            Self::Garbled,
+            Self::Busy,
+            Self::KeyNotAdmitted,
+        ];
+        all.into_iter().find(|reason| reason.code() == code)
     }
 }
 
@@ -220,6 +238,8 @@ impl fmt::Display for CloseReason {
             Self::Stalled => "it saw no progress",
             Self::Replaced => "a newer connection took over",
             Self::Garbled => "what this side said arrived damaged",
+            Self::Busy => "it has too many connections already",
+            Self::KeyNotAdmitted => "it does not admit this side's key",
         })
     }
 }

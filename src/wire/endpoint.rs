@@ -3,6 +3,7 @@
 //! Until its key is proved a stranger costs little memory and a bounded time, and none keeps another waiting.
 //! **Who is admitted beyond the key is decided above.**
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -26,12 +27,14 @@ use crate::seams::packet::{Carrier, Packets};
 const NO_NAME: &str = "peer.invalid";
 
 /// Whose handshake may succeed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admitted {
     /// Nobody's: the other side's key is not known yet.
     Nobody,
     /// The owner of this key.
     Key(PublicKey),
+    /// The owner of one of these keys.
+    Keys(HashSet<PublicKey>),
     /// Whoever proves to hold the key it shows; the token decides afterwards.
     AnyKey,
 }
@@ -91,7 +94,17 @@ impl Listener {
 
     /// From now on only the owner of this key gets through its handshake. Connections already given out stay.
     pub fn admit_only(&self, key: PublicKey) {
-        self.verifier.admit_only(key);
+        self.admit(Admitted::Key(key));
+    }
+
+    /// From now on only these get through their handshake. Connections already given out stay.
+    pub fn admit(&self, admitted: Admitted) {
+        self.verifier.admit(admitted);
+    }
+
+    /// From now on every stranger is turned away at once; connections already given out stay.
+    pub fn refuse_new(&self) {
+        self.endpoint.set_server_config(None);
     }
 
     /// The next connection whose handshake is done, whoever called; nothing once the listener is closed. The future may
@@ -171,14 +184,23 @@ pub async fn connect(
     key: &KeyPair,
     receiver: &PublicKey,
 ) -> Result<Connection, WireError> {
-    connect_as(packets, addresses, certified_key(key)?, receiver).await
+    connect_as(packets, addresses, certified_key(key)?, &Admitted::Key(*receiver)).await
+}
+
+/// The key of whoever answers first at one of these addresses, and proves to hold it: for a person to compare. The
+/// connection is closed again; nothing was said on it.
+pub async fn key_at(packets: &dyn Packets, addresses: &[SocketAddr], key: &KeyPair) -> Result<PublicKey, WireError> {
+    let connection = connect_as(packets, addresses, certified_key(key)?, &Admitted::AnyKey).await?;
+    let found = connection.peer_key();
+    connection.finish().await;
+    Ok(found)
 }
 
 pub(super) async fn connect_as(
     packets: &dyn Packets,
     addresses: &[SocketAddr],
     key: Arc<CertifiedKey>,
-    receiver: &PublicKey,
+    receiver: &Admitted,
 ) -> Result<Connection, WireError> {
     let deadline = Instant::now() + GREETING_TIMEOUT;
     let mut addresses = addresses.iter();
@@ -186,7 +208,7 @@ pub(super) async fn connect_as(
     let mut failed = WireError::NoAnswer;
     loop {
         if let Some(address) = addresses.next() {
-            let attempt = Attempt::new(packets, *address, Arc::clone(&key), *receiver);
+            let attempt = Attempt::new(packets, *address, Arc::clone(&key), receiver.clone());
             attempts.spawn(async move { attempt?.finish().await });
         }
         // The attempts that lose are dropped with their set, which ends them.
@@ -204,15 +226,15 @@ pub(super) async fn connect_as(
     }
 }
 
-/// Begins a handshake with the owner of this key.
+/// Begins a handshake with the owner of such a key.
 pub(super) fn call(
     endpoint: &Endpoint,
     path: Path,
     address: SocketAddr,
     key: Arc<CertifiedKey>,
-    peer: PublicKey,
+    peer: Admitted,
 ) -> Result<quinn::Connecting, WireError> {
-    let verifier = KeyVerifier::new(Admitted::Key(peer), provider().signature_verification_algorithms);
+    let verifier = KeyVerifier::new(peer, provider().signature_verification_algorithms);
     let config = client_config(key, Arc::new(verifier), path)?;
     Ok(endpoint.connect_with(config, address, NO_NAME)?)
 }
@@ -229,7 +251,7 @@ impl Attempt {
         packets: &dyn Packets,
         address: SocketAddr,
         key: Arc<CertifiedKey>,
-        receiver: PublicKey,
+        receiver: Admitted,
     ) -> Result<Self, WireError> {
         let endpoint = endpoint(packets, own_address(address), None)?;
         let path = Path::to(address, packets.carrier());

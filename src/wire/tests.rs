@@ -131,7 +131,7 @@ async fn a_senders_key_without_its_secret_cannot_be_used() {
     let [victim, thief, receiver_key] = [(); 3].map(|()| KeyPair::generate().unwrap());
     let (listener, address) = listener(&receiver_key, Admitted::Key(victim.public()));
     let stolen = certified(victim.public(), &thief).unwrap();
-    expect_refusal(&listener, connect_as(&UdpPackets, &[address], stolen, &receiver_key.public())).await;
+    expect_refusal(&listener, connect_as(&UdpPackets, &[address], stolen, &Admitted::Key(receiver_key.public()))).await;
 }
 
 #[tokio::test]
@@ -377,7 +377,7 @@ async fn connects_beside_stalled(stalled: usize) {
     for packets in stalling {
         let sent = Arc::clone(&packets.sent);
         let key = certified(stalled_key.public(), &stalled_key).unwrap();
-        stalled.spawn(async move { connect_as(&packets, &addresses, key, &receiver).await });
+        stalled.spawn(async move { connect_as(&packets, &addresses, key, &Admitted::Key(receiver)).await });
         sent.notified().await;
     }
     let connecting = timeout(Duration::from_secs(5), connect(&UdpPackets, &addresses, &sender_key, &receiver));

@@ -26,15 +26,16 @@ impl KeyVerifier {
         Self { admitted: RwLock::new(admitted), algorithms }
     }
 
-    /// From now on only this key is admitted.
-    pub(super) fn admit_only(&self, key: PublicKey) {
-        *self.admitted.write().unwrap_or_else(PoisonError::into_inner) = Admitted::Key(key);
+    /// From now on only these keys are admitted.
+    pub(super) fn admit(&self, admitted: Admitted) {
+        *self.admitted.write().unwrap_or_else(PoisonError::into_inner) = admitted;
     }
 
     /// Whether this key is admitted at this moment.
     pub(super) fn admits(&self, key: PublicKey) -> bool {
-        match *self.admitted.read().unwrap_or_else(PoisonError::into_inner) {
-            Admitted::Key(only) => only == key,
+        match &*self.admitted.read().unwrap_or_else(PoisonError::into_inner) {
+            Admitted::Key(only) => *only == key,
+            Admitted::Keys(keys) => keys.contains(&key),
             Admitted::AnyKey => true,
             Admitted::Nobody => false,
         }
