@@ -35,10 +35,65 @@ pub trait Disk: Send + Sync + Debug {
     /// Reads a whole file of the operator's that must be regular and that only root or our own user may write
     /// (owner, mode & 0o022 = 0), at most 1 MiB; a link in its place is refused.
     fn read_trusted(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// Name of a user or group of this host; nothing if it has none. A disk that is no host's knows no accounts.
+    fn account_name(&self, _account: Account) -> Option<Vec<u8>> {
+        None
+    }
+    /// Number of the user or group of this name on this host; nothing if there is none.
+    fn account_number(&self, _kind: AccountKind, _name: &[u8]) -> Option<u32> {
+        None
+    }
+}
+
+/// A user or a group, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Account {
+    /// Which of the two.
+    pub kind: AccountKind,
+    /// uid or gid.
+    pub number: u32,
+}
+
+/// Users and groups have names and numbers of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AccountKind {
+    /// uid.
+    User,
+    /// gid.
+    Group,
+}
+
+/// What an open file or directory has beside its content, its mode of 0o777 and its time: owner, the special bits of its
+/// mode, and extended attributes, POSIX ACLs among them. Everything goes by the descriptor, never by a name.
+pub trait Labels: Send + Sync + Debug {
+    /// Sets owner and group; nothing leaves one as it is. Linux takes suid and sgid off then.
+    fn set_owner(&self, user: Option<u32>, group: Option<u32>) -> io::Result<()>;
+    /// Sets permission bits with suid, sgid and sticky (at most 0o7777): for those who asked for exactly that.
+    fn set_mode_with_special_bits(&self, mode: u32) -> io::Result<()>;
+    /// Names of all extended attributes; none where the file system has none at all (flistxattr(2)).
+    fn extended_attribute_names(&self) -> io::Result<Vec<OsString>>;
+    /// The value of an extended attribute; nothing where the file has none of this name, or its file system none at all
+    /// (fgetxattr(2)).
+    fn extended_attribute(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>>;
+    /// Sets an extended attribute, or removes it: without a value the file has none of this name in the end. Content and
+    /// time of last modification stay (fsetxattr(2), fremovexattr(2)).
+    fn set_extended_attribute(&self, name: &OsStr, value: Option<&[u8]>) -> io::Result<()>;
+}
+
+/// A symbolic link held open by itself, never followed.
+pub trait DiskLink: Send + Sync + Debug {
+    /// Where it points to, as it is written there.
+    fn target(&self) -> io::Result<OsString>;
+    /// The link's own.
+    fn metadata(&self) -> io::Result<Metadata>;
+    /// Sets the link's own time of last modification.
+    fn set_modified(&self, modified: Timestamp) -> io::Result<()>;
+    /// Sets the link's own owner and group.
+    fn set_owner(&self, user: Option<u32>, group: Option<u32>) -> io::Result<()>;
 }
 
 /// A directory held open. Every name is one component: not empty, not `.` or `..`, without `/`.
-pub trait Directory: Send + Sync + Debug {
+pub trait Directory: Labels {
     /// Opens a directory in this one; never through a link (openat2 with RESOLVE_BENEATH, NO_SYMLINKS, NO_MAGICLINKS).
     fn open_directory(&self, name: &OsStr) -> io::Result<Arc<dyn Directory>>;
     /// Makes a directory with this mode (the umask applies).
@@ -49,6 +104,17 @@ pub trait Directory: Send + Sync + Debug {
     fn create_file(&self, name: &OsStr, writing: Writing) -> io::Result<Arc<dyn DiskFile>>;
     /// Opens a file that is there for reading and writing; never through a link.
     fn open_for_writing(&self, name: &OsStr, writing: Writing) -> io::Result<Arc<dyn DiskFile>>;
+    /// Makes a symbolic link to this target under a name that must not be there yet.
+    fn make_link(&self, name: &OsStr, target: &OsStr) -> io::Result<()>;
+    /// Opens the symbolic link of this name itself; anything else is `InvalidInput`.
+    fn open_link(&self, name: &OsStr) -> io::Result<Arc<dyn DiskLink>>;
+    /// Gives the file of another directory of the same disk one more name, here, that must not be there yet. A symbolic link
+    /// is not followed.
+    fn make_hard_link(&self, from: &dyn Directory, from_name: &OsStr, name: &OsStr) -> io::Result<()>;
+    /// Where this directory's descriptor is a real one, for `make_hard_link` of another directory of the same disk.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
     /// What has this name; a link is reported as itself.
     fn metadata_of(&self, name: &OsStr) -> io::Result<Metadata>;
     /// What is in the directory, in no particular order, without `.` and `..`.
@@ -77,7 +143,7 @@ pub trait Directory: Send + Sync + Debug {
 pub type Items = Box<dyn Iterator<Item = io::Result<DirectoryItem>> + Send>;
 
 /// An open file. Positional, shareable between threads.
-pub trait DiskFile: Send + Sync + Debug {
+pub trait DiskFile: Labels {
     /// One read at the offset; may be short, 0 at the end. Files opened past the cache accept any alignment, but only
     /// 4096-byte aligned buffers, offsets and capacities avoid a copy.
     fn read_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<usize>;
@@ -92,6 +158,9 @@ pub trait DiskFile: Send + Sync + Debug {
     }
     /// Reserves space and sets the length; on file systems that cannot reserve, sets the length only.
     fn allocate(&self, length_bytes: u64) -> io::Result<()>;
+    /// Makes a hole of whole blocks in the range, which reads as zeros; the length stays. Where the file system has no
+    /// holes, zeros are written.
+    fn make_hole(&self, range: Range<u64>) -> io::Result<()>;
     /// Cuts or extends to this length.
     fn set_length(&self, length_bytes: u64) -> io::Result<()>;
     /// Flushes data (fdatasync(2)). After an error the file must not be synced again and believed.
@@ -106,12 +175,6 @@ pub trait DiskFile: Send + Sync + Debug {
     fn set_mode(&self, mode: u32) -> io::Result<()>;
     /// Sets the time of last modification.
     fn set_modified(&self, modified: Timestamp) -> io::Result<()>;
-    /// The value of an extended attribute; nothing where the file has none of this name, or its file system none at all
-    /// (fgetxattr(2)).
-    fn extended_attribute(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>>;
-    /// Sets an extended attribute, or removes it: without a value the file has none of this name in the end. Content and
-    /// time of last modification stay (fsetxattr(2), fremovexattr(2)).
-    fn set_extended_attribute(&self, name: &OsStr, value: Option<&[u8]>) -> io::Result<()>;
     /// The next range at or after the offset that may hold data, ends at a hole or the end of the file; nothing if only
     /// holes follow (lseek(2), SEEK_DATA and SEEK_HOLE).
     fn next_data(&self, offset_bytes: u64) -> io::Result<Option<Range<u64>>>;
@@ -181,6 +244,10 @@ pub struct Metadata {
     pub links: u64,
     /// Whether it belongs to the user who runs this program.
     pub is_own: bool,
+    /// Number of its owner.
+    pub user: u32,
+    /// Number of its group.
+    pub group: u32,
 }
 
 impl Metadata {

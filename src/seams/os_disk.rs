@@ -9,6 +9,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the one door to the file system")]
 
+mod labels;
+
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
 use std::ops::Range;
@@ -20,12 +22,16 @@ use std::sync::Arc;
 
 use rustix::fs::{
     AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, SeekFrom,
-    Statx, StatxFlags, StatxTimestamp, Timespec, Timestamps, UTIME_OMIT, XattrFlags,
+    Statx, StatxFlags, StatxTimestamp, Timespec, Timestamps, UTIME_OMIT,
 };
 use rustix::io::{Errno, retry_on_intr};
 
 use super::buffer::{ALIGNMENT_BYTES, PieceBuffer};
-use super::disk::{Directory, DirectoryItem, Disk, DiskFile, Items, Kind, Metadata, Reading, Timestamp, Writing};
+use super::disk::{
+    Account, AccountKind, Directory, DirectoryItem, Disk, DiskFile, DiskLink, Items, Kind, Metadata, Reading,
+    Timestamp, Writing,
+};
+use labels::OsLink;
 
 /// File systems on which a bit flipped on the device under the mounted file system was seen by an O_DIRECT read while
 /// the page cache still held the good bytes; by their `statfs` number. A new entry needs that test first, with whole,
@@ -47,10 +53,6 @@ const KERNEL_COPY_BYTES: u64 = 128 << 20;
 
 /// Largest piece copied through our own memory: by `copy_at`, and by a direct read that is not aligned.
 const OWN_COPY_BYTES: usize = 1 << 20;
-
-/// Room for an extended attribute at first, and the most that Linux lets one hold.
-const ATTRIBUTE_ROOM_BYTES: usize = 4 << 10;
-const ATTRIBUTE_MAX_BYTES: usize = 64 << 10;
 
 /// Largest file that `read_private` takes.
 const PRIVATE_LIMIT_BYTES: u64 = 64 << 10;
@@ -141,6 +143,14 @@ impl Disk for OsDisk {
         }
         read_small(main, TRUSTED_LIMIT_BYTES)
     }
+
+    fn account_name(&self, account: Account) -> Option<Vec<u8>> {
+        labels::account_name(account)
+    }
+
+    fn account_number(&self, kind: AccountKind, name: &[u8]) -> Option<u32> {
+        labels::account_number(kind, name)
+    }
 }
 
 /// A file that does not have its name yet: mode 0600, written and flushed.
@@ -174,7 +184,7 @@ struct OsDirectory {
 
 impl Directory for OsDirectory {
     fn open_directory(&self, name: &OsStr) -> io::Result<Arc<dyn Directory>> {
-        let descriptor = self.open(name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+        let descriptor = self.open_for_reading(name, OFlags::DIRECTORY)?;
         Ok(Arc::new(Self { descriptor }))
     }
 
@@ -183,7 +193,7 @@ impl Directory for OsDirectory {
     }
 
     fn open_file(&self, name: &OsStr, reading: Reading) -> io::Result<Arc<dyn DiskFile>> {
-        let main = self.open(name, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).map_err(without_reader)?;
+        let main = self.open_for_reading(name, OFlags::NONBLOCK).map_err(without_reader)?;
         let found = require_regular(&main)?;
         let role = match reading {
             Reading::Cached => Role::CachedReading,
@@ -200,6 +210,25 @@ impl Directory for OsDirectory {
     fn open_for_writing(&self, name: &OsStr, writing: Writing) -> io::Result<Arc<dyn DiskFile>> {
         let main = self.open(name, OFlags::RDWR | OFlags::NONBLOCK, Mode::empty()).map_err(without_reader)?;
         self.writable(name, main, writing)
+    }
+
+    fn make_link(&self, name: &OsStr, target: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::symlinkat(target, &self.descriptor, single_component(name)?)?)
+    }
+
+    fn open_link(&self, name: &OsStr) -> io::Result<Arc<dyn DiskLink>> {
+        let descriptor = self.open(name, OFlags::PATH, Mode::empty())?;
+        Ok(Arc::new(OsLink::new(descriptor)?))
+    }
+
+    fn make_hard_link(&self, from: &dyn Directory, from_name: &OsStr, name: &OsStr) -> io::Result<()> {
+        let (from_name, name) = (single_component(from_name)?, single_component(name)?);
+        let from = from.descriptor().ok_or(io::ErrorKind::CrossesDevices)?;
+        Ok(rustix::fs::linkat(from, from_name, &self.descriptor, name, AtFlags::empty())?)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.descriptor.as_fd())
     }
 
     fn metadata_of(&self, name: &OsStr) -> io::Result<Metadata> {
@@ -291,6 +320,17 @@ impl OsDirectory {
             }
         }
         Err(Errno::AGAIN.into())
+    }
+
+    /// Opens one component for reading, so that its time of last access stays as it is where we may ask for that: only
+    /// the owner may.
+    fn open_for_reading(&self, name: &OsStr, flags: OFlags) -> io::Result<OwnedFd> {
+        match self.open(name, flags | OFlags::NOATIME, Mode::empty()) {
+            Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
+                self.open(name, flags, Mode::empty())
+            }
+            opened => opened,
+        }
     }
 
     fn writable(&self, name: &OsStr, main: OwnedFd, writing: Writing) -> io::Result<Arc<dyn DiskFile>> {
@@ -394,6 +434,15 @@ impl DiskFile for OsFile {
         }
     }
 
+    fn make_hole(&self, range: Range<u64>) -> io::Result<()> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let length_bytes = range.end.saturating_sub(range.start);
+        match retry_on_intr(|| rustix::fs::fallocate(&self.main, flags, range.start, length_bytes)) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.write_zeros(range),
+            other => Ok(other?),
+        }
+    }
+
     fn set_length(&self, length_bytes: u64) -> io::Result<()> {
         Ok(retry_on_intr(|| rustix::fs::ftruncate(&self.main, length_bytes))?)
     }
@@ -425,33 +474,6 @@ impl DiskFile for OsFile {
         set_modified(self.main.as_fd(), modified)
     }
 
-    fn extended_attribute(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
-        let mut value = vec![0; ATTRIBUTE_ROOM_BYTES];
-        let mut found = rustix::fs::fgetxattr(&self.main, name, &mut value[..]);
-        if found == Err(Errno::RANGE) {
-            value.resize(ATTRIBUTE_MAX_BYTES, 0);
-            found = rustix::fs::fgetxattr(&self.main, name, &mut value[..]);
-        }
-        match found {
-            Ok(length) => {
-                value.truncate(length);
-                Ok(Some(value))
-            }
-            Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn set_extended_attribute(&self, name: &OsStr, value: Option<&[u8]>) -> io::Result<()> {
-        match value {
-            Some(value) => Ok(rustix::fs::fsetxattr(&self.main, name, value, XattrFlags::empty())?),
-            None => match rustix::fs::fremovexattr(&self.main, name) {
-                Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
-                other => Ok(other?),
-            },
-        }
-    }
-
     fn next_data(&self, offset_bytes: u64) -> io::Result<Option<Range<u64>>> {
         // lseek moves the position of the descriptor, which nothing else here uses.
         let range = rustix::fs::seek(&self.main, SeekFrom::Data(offset_bytes))
@@ -472,6 +494,19 @@ impl DiskFile for OsFile {
 }
 
 impl OsFile {
+    /// Never beyond the end: the length stays.
+    fn write_zeros(&self, range: Range<u64>) -> io::Result<()> {
+        let end = range.end.min(look_at(&self.main)?.stx_size);
+        let zeros = PieceBuffer::unpooled(OWN_COPY_BYTES.min(end.saturating_sub(range.start) as usize));
+        let mut at = range.start;
+        while at < end {
+            let count = (end - at).min(zeros.len() as u64) as usize;
+            super::disk::write_all(self, &zeros[..count], at)?;
+            at += count as u64;
+        }
+        Ok(())
+    }
+
     /// A direct read of the whole blocks around what is wanted, copied out.
     fn read_around(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<usize> {
         let length_bytes = look_at(&self.main)?.stx_size;
@@ -641,6 +676,8 @@ fn metadata_from(found: &Statx) -> Metadata {
         inode: found.stx_ino,
         links: found.stx_nlink.into(),
         is_own: found.stx_uid == rustix::process::geteuid().as_raw(),
+        user: found.stx_uid,
+        group: found.stx_gid,
     }
 }
 

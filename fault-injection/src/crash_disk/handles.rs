@@ -1,16 +1,18 @@
 //! Open directories and files of a memory disk. What Linux refuses to a file's owner is refused here, with its number.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use careful::seams::disk::{Directory, DirectoryItem, DiskFile, Items, Metadata, Reading, Timestamp, Writing};
+use careful::seams::disk::{
+    Directory, DirectoryItem, DiskFile, DiskLink, Items, Labels, Metadata, Reading, Timestamp, Writing,
+};
 
 use super::log::{InodeNumber, Made, Operation};
-use super::tree::{Body, Tree};
+use super::tree::{Body, OWNER, Tree};
 use super::world::World;
-use super::{BADF, EXIST, INVAL, ISDIR, LOOP, NAMETOOLONG, NOENT, NOTDIR, NOTEMPTY, errno};
+use super::{BADF, EXIST, INVAL, ISDIR, LOOP, NAMETOOLONG, NOENT, NOTDIR, NOTEMPTY, PERM, errno};
 
 /// Longest name, in bytes.
 const NAME_BYTES_MAX: usize = 255;
@@ -74,6 +76,29 @@ impl Directory for MemoryDirectory {
         self.open(name, 0o600, Role::Writing)
     }
 
+    fn make_link(&self, name: &OsStr, target: &OsStr) -> io::Result<()> {
+        let name = single_component(name)?;
+        self.world.lock().create(self.inode, name, Made::Link(target.into()), 0o777).map(drop)
+    }
+
+    fn open_link(&self, name: &OsStr) -> io::Result<Arc<dyn DiskLink>> {
+        let name = single_component(name)?;
+        let mut inner = self.world.lock();
+        let inode = inner.tree.look_up(self.inode, name)?;
+        if !matches!(inner.tree.inode(inode)?.body, Body::Link(_)) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a symbolic link"));
+        }
+        let number = inner.opened(inode);
+        Ok(Arc::new(MemoryLink { world: Arc::clone(&self.world), inode, number }))
+    }
+
+    fn make_hard_link(&self, from: &dyn Directory, from_name: &OsStr, name: &OsStr) -> io::Result<()> {
+        let (from_name, name) = (single_component(from_name)?, single_component(name)?);
+        // Which directory of this disk it is tells its inode.
+        let from = from.metadata()?.inode;
+        self.world.lock().link(from, from_name, self.inode, name)
+    }
+
     fn metadata_of(&self, name: &OsStr) -> io::Result<Metadata> {
         let name = single_component(name)?;
         let inner = self.world.lock();
@@ -83,7 +108,7 @@ impl Directory for MemoryDirectory {
     fn items(&self) -> io::Result<Items> {
         let inner = self.world.lock();
         let names = inner.tree.names(self.inode).ok_or_else(|| errno(NOTDIR))?;
-        let item = |(name, &inode): (&std::ffi::OsString, &InodeNumber)| {
+        let item = |(name, &inode): (&OsString, &InodeNumber)| {
             let kind = Some(inner.tree.inode(inode)?.kind());
             Ok(DirectoryItem { name: name.clone(), kind })
         };
@@ -216,6 +241,14 @@ impl DiskFile for MemoryFile {
         self.world.lock().set_length(self.inode, length_bytes, true)
     }
 
+    fn make_hole(&self, range: Range<u64>) -> io::Result<()> {
+        self.writable(BADF)?;
+        // Holes are kept as blocks of zeros: what reads cannot tell them apart.
+        let end = range.end.min(self.metadata()?.length_bytes);
+        let zeros = vec![0; end.saturating_sub(range.start) as usize];
+        careful::seams::disk::write_all(self, &zeros, range.start)
+    }
+
     fn set_length(&self, length_bytes: u64) -> io::Result<()> {
         self.writable(INVAL)?;
         self.world.lock().set_length(self.inode, length_bytes, false)
@@ -247,14 +280,6 @@ impl DiskFile for MemoryFile {
         self.world.lock().set_modified(self.inode, modified)
     }
 
-    fn extended_attribute(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.world.lock().tree.inode(self.inode)?.extended.get(name).map(|value| value.to_vec()))
-    }
-
-    fn set_extended_attribute(&self, name: &OsStr, value: Option<&[u8]>) -> io::Result<()> {
-        self.world.lock().set_extended(self.inode, name, value)
-    }
-
     fn next_data(&self, offset_bytes: u64) -> io::Result<Option<Range<u64>>> {
         let inner = self.world.lock();
         Ok(inner.tree.content(self.inode).ok_or_else(|| errno(NOENT))?.next_data(offset_bytes))
@@ -262,6 +287,79 @@ impl DiskFile for MemoryFile {
 
     fn reads_device(&self) -> bool {
         self.role == Role::Reading(Reading::PastCache)
+    }
+}
+
+/// A symbolic link held open by itself.
+#[derive(Debug)]
+struct MemoryLink {
+    world: Arc<World>,
+    inode: InodeNumber,
+    number: u64,
+}
+
+impl Drop for MemoryLink {
+    fn drop(&mut self) {
+        self.world.lock().closed(self.inode, self.number);
+    }
+}
+
+impl DiskLink for MemoryLink {
+    fn target(&self) -> io::Result<OsString> {
+        match &self.world.lock().tree.inode(self.inode)?.body {
+            Body::Link(target) => Ok(target.into()),
+            Body::File(_) | Body::Directory(_) => Err(errno(INVAL)),
+        }
+    }
+
+    fn metadata(&self) -> io::Result<Metadata> {
+        self.world.lock().tree.metadata(self.inode)
+    }
+
+    fn set_modified(&self, modified: Timestamp) -> io::Result<()> {
+        self.world.lock().set_modified(self.inode, modified)
+    }
+
+    fn set_owner(&self, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+        set_owner(user, group)
+    }
+}
+
+/// There is one user, who is not root.
+macro_rules! labels {
+    ($type:ty) => {
+        impl Labels for $type {
+            fn set_owner(&self, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+                set_owner(user, group)
+            }
+
+            fn set_mode_with_special_bits(&self, mode: u32) -> io::Result<()> {
+                if mode & 0o7000 == 0 { self.set_mode(mode) } else { Err(errno(PERM)) }
+            }
+
+            fn extended_attribute_names(&self) -> io::Result<Vec<OsString>> {
+                Ok(self.world.lock().tree.inode(self.inode)?.extended.keys().cloned().collect())
+            }
+
+            fn extended_attribute(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
+                Ok(self.world.lock().tree.inode(self.inode)?.extended.get(name).map(|value| value.to_vec()))
+            }
+
+            fn set_extended_attribute(&self, name: &OsStr, value: Option<&[u8]>) -> io::Result<()> {
+                self.world.lock().set_extended(self.inode, name, value)
+            }
+        }
+    };
+}
+
+labels!(MemoryDirectory);
+labels!(MemoryFile);
+
+fn set_owner(user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+    if user.or(group).is_none_or(|_| user.unwrap_or(OWNER) == OWNER && group.unwrap_or(OWNER) == OWNER) {
+        Ok(())
+    } else {
+        Err(errno(PERM))
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use careful::seams::disk::Timestamp;
@@ -15,12 +16,14 @@ use super::tree::Tree;
 pub(super) type InodeNumber = u64;
 
 /// What was made under a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Made {
     /// An empty regular file.
     File,
     /// An empty directory.
     Directory,
+    /// A symbolic link to this target. File systems keep the target with the inode, and so journal both together.
+    Link(PathBuf),
 }
 
 /// One entry of the log.
@@ -59,6 +62,12 @@ pub(super) enum Operation {
         inode: InodeNumber,
         made: Made,
         mode: u32,
+    },
+    /// One more name of a file.
+    Link {
+        directory: InodeNumber,
+        name: OsString,
+        inode: InodeNumber,
     },
     /// Of one inode within one directory, over whatever has the new name.
     Rename {
@@ -113,6 +122,7 @@ impl Operation {
         match self {
             Self::Write { extends, .. } => *extends,
             Self::Create { .. }
+            | Self::Link { .. }
             | Self::Rename { .. }
             | Self::Remove { .. }
             | Self::SetLength { .. }
@@ -131,9 +141,10 @@ impl Operation {
     /// The directory whose names it changes.
     pub(super) fn names_of(&self) -> Option<InodeNumber> {
         match self {
-            Self::Create { directory, .. } | Self::Rename { directory, .. } | Self::Remove { directory, .. } => {
-                Some(*directory)
-            }
+            Self::Create { directory, .. }
+            | Self::Link { directory, .. }
+            | Self::Rename { directory, .. }
+            | Self::Remove { directory, .. } => Some(*directory),
             _ => None,
         }
     }
@@ -170,6 +181,12 @@ impl fmt::Display for Operation {
             }
             Self::Create { directory, name, inode, made: Made::Directory, mode } => {
                 write!(formatter, "make directory {} in {directory} as {inode}, mode {mode:04o}", name.display())
+            }
+            Self::Create { directory, name, inode, made: Made::Link(target), .. } => {
+                write!(formatter, "link {} in {directory} to {} as {inode}", name.display(), target.display())
+            }
+            Self::Link { directory, name, inode } => {
+                write!(formatter, "one more name {} in {directory} for {inode}", name.display())
             }
             Self::Rename { directory, from, to, inode } => {
                 write!(formatter, "rename {} to {} in {directory}, being {inode}", from.display(), to.display())

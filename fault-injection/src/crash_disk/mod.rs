@@ -29,6 +29,7 @@ use tree::{Body, Inode};
 use world::World;
 
 // Error numbers of Linux.
+const PERM: i32 = 1;
 const NOENT: i32 = 2;
 const BADF: i32 = 9;
 const ACCES: i32 = 13;

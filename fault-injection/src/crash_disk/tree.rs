@@ -17,6 +17,8 @@ use super::{ACCES, LOOP, NOENT, NOTDIR, errno};
 
 /// Inode of `/`.
 pub(super) const ROOT: InodeNumber = 2;
+/// Number of the one user, and of the one group.
+pub(super) const OWNER: u32 = 1000;
 /// Number of the device.
 const DEVICE: u64 = 0x4D45;
 /// Links followed in one path before it is called a loop, as in Linux.
@@ -208,6 +210,8 @@ impl Tree {
             inode: number,
             links: inode.links,
             is_own: true,
+            user: OWNER,
+            group: OWNER,
         })
     }
 
@@ -220,9 +224,19 @@ impl Tree {
                 let body = match made {
                     Made::File => Body::File(Arc::default()),
                     Made::Directory => Body::Directory(Arc::default()),
+                    Made::Link(target) => Body::Link(target.clone()),
                 };
                 self.next = inode + 1;
                 self.inodes.insert(*inode, Inode::new(body, *mode, *time));
+                self.change_names(*directory, *time, fate, |names| {
+                    names.insert(name.clone(), *inode);
+                });
+            }
+            Operation::Link { directory, name, inode } => {
+                if let Some(linked) = self.inodes.get_mut(inode).filter(|_| fate.is_kept) {
+                    linked.links += 1;
+                    linked.changed = *time;
+                }
                 self.change_names(*directory, *time, fate, |names| {
                     names.insert(name.clone(), *inode);
                 });

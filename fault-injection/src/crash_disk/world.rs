@@ -14,7 +14,7 @@ use super::content::BLOCK_BYTES;
 use super::handles::single_component;
 use super::log::{Entry, InodeNumber, Made, Operation};
 use super::tree::{Body, Fate, Inode, Tree};
-use super::{EXIST, Lie, NOENT, NOSPC, errno};
+use super::{EXIST, Lie, NOENT, NOSPC, PERM, errno};
 
 /// Room on a disk that was not limited, in bytes.
 const CAPACITY_BYTES: u64 = 1 << 40;
@@ -105,6 +105,27 @@ impl Inner {
         let inode = self.tree.next;
         self.commit(Operation::Create { directory, name: name.to_owned(), inode, made, mode });
         Ok(inode)
+    }
+
+    /// Gives a file one more name.
+    pub(super) fn link(
+        &mut self,
+        from: InodeNumber,
+        from_name: &OsStr,
+        directory: InodeNumber,
+        name: &OsStr,
+    ) -> io::Result<()> {
+        let inode = self.tree.look_up(from, from_name)?;
+        if self.tree.names(inode).is_some() {
+            return Err(errno(PERM));
+        }
+        match self.tree.look_up(directory, name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return Err(found.err().unwrap_or_else(|| errno(EXIST))),
+        }
+        self.tree.permit(directory, 0o300)?;
+        self.commit(Operation::Link { directory, name: name.to_owned(), inode });
+        Ok(())
     }
 
     /// Without an offset at the end.

@@ -1,6 +1,5 @@
 //! A file of the faulty disk: reads, writes and flushes that go wrong.
 
-use std::ffi::OsStr;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -267,6 +266,14 @@ impl DiskFile for FaultyFile {
         self.inner.allocate(length_bytes)
     }
 
+    fn make_hole(&self, range: Range<u64>) -> io::Result<()> {
+        self.begin(Role::StagingWrite, range.start)?;
+        self.remember(range.clone())?;
+        self.inner.make_hole(range.clone())?;
+        self.world.books().written(self.identity, range);
+        Ok(())
+    }
+
     fn set_length(&self, length_bytes: u64) -> io::Result<()> {
         self.operation(Role::SetLength)?;
         self.inner.set_length(length_bytes)
@@ -298,16 +305,6 @@ impl DiskFile for FaultyFile {
     fn set_modified(&self, modified: Timestamp) -> io::Result<()> {
         self.operation(Role::SetModified)?;
         self.inner.set_modified(modified)
-    }
-
-    fn extended_attribute(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
-        self.operation(Role::AttributeRead)?;
-        self.inner.extended_attribute(name)
-    }
-
-    fn set_extended_attribute(&self, name: &OsStr, value: Option<&[u8]>) -> io::Result<()> {
-        self.operation(Role::SetAttribute)?;
-        self.inner.set_extended_attribute(name, value)
     }
 
     fn next_data(&self, offset_bytes: u64) -> io::Result<Option<Range<u64>>> {

@@ -6,9 +6,11 @@
 mod books;
 mod file;
 mod flush;
+mod labels;
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,11 +18,14 @@ use std::time::Duration;
 
 use careful::protocol::entry::{Name, is_staging_name};
 use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
-use careful::seams::disk::{Directory, Disk, DiskFile, Items, Metadata, Reading, Timestamp, Writing};
+use careful::seams::disk::{
+    Account, AccountKind, Directory, Disk, DiskFile, DiskLink, Items, Metadata, Reading, Timestamp, Writing,
+};
 
 use crate::plan::{Fault, Place, Plan, Role, Side, Strike};
 use books::{Books, Identity};
 use file::FaultyFile;
+use labels::FaultyLink;
 
 /// A check that one side pretends to make: for canaries, which a campaign must find out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,6 +210,14 @@ impl Disk for FaultyDisk {
     fn read_trusted(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.inner.read_trusted(path)
     }
+
+    fn account_name(&self, account: Account) -> Option<Vec<u8>> {
+        self.inner.account_name(account)
+    }
+
+    fn account_number(&self, kind: AccountKind, name: &[u8]) -> Option<u32> {
+        self.inner.account_number(kind, name)
+    }
 }
 
 #[derive(Debug)]
@@ -259,6 +272,28 @@ impl Directory for FaultyDirectory {
         self.world.operation(Role::StagingOpen, &self.world.logical(name))?;
         let inner = self.inner.open_for_writing(name, writing)?;
         Ok(Arc::new(self.world.wrap(inner, Role::StagingWrite, name, true)?))
+    }
+
+    fn make_link(&self, name: &OsStr, target: &OsStr) -> io::Result<()> {
+        self.world.operation(Role::LinkMake, &self.world.logical(name))?;
+        self.inner.make_link(name, target)
+    }
+
+    fn open_link(&self, name: &OsStr) -> io::Result<Arc<dyn DiskLink>> {
+        self.world.met(name);
+        let name_of_target = self.world.logical(name);
+        self.world.operation(Role::LinkOpen, &name_of_target)?;
+        let inner = self.inner.open_link(name)?;
+        Ok(Arc::new(FaultyLink { inner, world: Arc::clone(&self.world), name: name_of_target }))
+    }
+
+    fn make_hard_link(&self, from: &dyn Directory, from_name: &OsStr, name: &OsStr) -> io::Result<()> {
+        self.world.operation(Role::LinkMake, &self.world.logical(name))?;
+        self.inner.make_hard_link(from, from_name, name)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.descriptor()
     }
 
     fn metadata_of(&self, name: &OsStr) -> io::Result<Metadata> {

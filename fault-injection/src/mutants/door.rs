@@ -7,10 +7,13 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Debug;
 use std::io;
 use std::ops::Range;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use careful::seams::disk::{Directory, Disk, DiskFile, Items, Metadata, Reading, Timestamp, Writing};
+use careful::seams::disk::{
+    Account, AccountKind, Directory, Disk, DiskFile, DiskLink, Items, Labels, Metadata, Reading, Timestamp, Writing,
+};
 
 /// Device and inode.
 pub type Identity = (u64, u64);
@@ -158,6 +161,14 @@ impl Disk for WatchedDisk {
     fn read_trusted(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.inner.read_trusted(path)
     }
+
+    fn account_name(&self, account: Account) -> Option<Vec<u8>> {
+        self.inner.account_name(account)
+    }
+
+    fn account_number(&self, kind: AccountKind, name: &[u8]) -> Option<u32> {
+        self.inner.account_number(kind, name)
+    }
 }
 
 #[derive(Debug)]
@@ -205,6 +216,22 @@ impl Directory for WatchedDirectory {
         let length_bytes = file.inner.metadata()?.length_bytes;
         self.watch.around(&Operation::TakeOver(&file.open, length_bytes), &mut || Ok(()))?;
         Ok(Arc::new(file))
+    }
+
+    fn make_link(&self, name: &OsStr, target: &OsStr) -> io::Result<()> {
+        self.inner.make_link(name, target)
+    }
+
+    fn open_link(&self, name: &OsStr) -> io::Result<Arc<dyn DiskLink>> {
+        self.inner.open_link(name)
+    }
+
+    fn make_hard_link(&self, from: &dyn Directory, from_name: &OsStr, name: &OsStr) -> io::Result<()> {
+        self.inner.make_hard_link(from, from_name, name)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.descriptor()
     }
 
     fn metadata_of(&self, name: &OsStr) -> io::Result<Metadata> {
@@ -297,6 +324,11 @@ impl DiskFile for WatchedFile {
         self.change(|| self.inner.allocate(length_bytes))
     }
 
+    fn make_hole(&self, range: Range<u64>) -> io::Result<()> {
+        let operation = Operation::Write(&self.open, range.clone());
+        self.watch.around(&operation, &mut || self.inner.make_hole(range.clone()))
+    }
+
     fn set_length(&self, length_bytes: u64) -> io::Result<()> {
         self.change(|| self.inner.set_length(length_bytes))
     }
@@ -307,14 +339,6 @@ impl DiskFile for WatchedFile {
 
     fn sync_all(&self) -> io::Result<()> {
         self.watch.around(&Operation::SyncFile(&self.open, true), &mut || self.inner.sync_all())
-    }
-
-    fn extended_attribute(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
-        self.inner.extended_attribute(name)
-    }
-
-    fn set_extended_attribute(&self, name: &OsStr, value: Option<&[u8]>) -> io::Result<()> {
-        self.change(|| self.inner.set_extended_attribute(name, value))
     }
 
     fn try_lock(&self) -> io::Result<bool> {
@@ -339,5 +363,49 @@ impl DiskFile for WatchedFile {
 
     fn reads_device(&self) -> bool {
         self.inner.reads_device()
+    }
+}
+
+impl Labels for WatchedDirectory {
+    fn set_owner(&self, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+        self.inner.set_owner(user, group)
+    }
+
+    fn set_mode_with_special_bits(&self, mode: u32) -> io::Result<()> {
+        self.inner.set_mode_with_special_bits(mode)
+    }
+
+    fn extended_attribute_names(&self) -> io::Result<Vec<OsString>> {
+        self.inner.extended_attribute_names()
+    }
+
+    fn extended_attribute(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
+        self.inner.extended_attribute(name)
+    }
+
+    fn set_extended_attribute(&self, name: &OsStr, value: Option<&[u8]>) -> io::Result<()> {
+        self.inner.set_extended_attribute(name, value)
+    }
+}
+
+impl Labels for WatchedFile {
+    fn set_owner(&self, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+        self.change(|| self.inner.set_owner(user, group))
+    }
+
+    fn set_mode_with_special_bits(&self, mode: u32) -> io::Result<()> {
+        self.change(|| self.inner.set_mode_with_special_bits(mode))
+    }
+
+    fn extended_attribute_names(&self) -> io::Result<Vec<OsString>> {
+        self.inner.extended_attribute_names()
+    }
+
+    fn extended_attribute(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
+        self.inner.extended_attribute(name)
+    }
+
+    fn set_extended_attribute(&self, name: &OsStr, value: Option<&[u8]>) -> io::Result<()> {
+        self.change(|| self.inner.set_extended_attribute(name, value))
     }
 }

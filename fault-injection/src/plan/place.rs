@@ -148,6 +148,14 @@ pub enum Role {
     DirectorySync,
     /// Removing a staging file.
     Remove,
+    /// Making a symbolic link, or one more name of a file, under a staging name.
+    LinkMake,
+    /// Opening a symbolic link itself.
+    LinkOpen,
+    /// Reading where a symbolic link points to.
+    LinkRead,
+    /// Setting owner or group.
+    SetOwner,
 }
 
 impl Place {
@@ -179,7 +187,7 @@ impl Place {
     }
 }
 
-pub(super) const ROLES: [(Role, &str); 33] = [
+pub(super) const ROLES: [(Role, &str); 37] = [
     (Role::SourceList, "source-list"),
     (Role::SourceInspect, "source-inspect"),
     (Role::SourceOpen, "source-open"),
@@ -213,6 +221,10 @@ pub(super) const ROLES: [(Role, &str); 33] = [
     (Role::Rename, "rename"),
     (Role::DirectorySync, "directory-sync"),
     (Role::Remove, "remove"),
+    (Role::LinkMake, "link-make"),
+    (Role::LinkOpen, "link-open"),
+    (Role::LinkRead, "link-read"),
+    (Role::SetOwner, "set-owner"),
 ];
 
 pub(super) const HOPS: [(Hop, &str); 4] = [

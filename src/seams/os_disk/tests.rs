@@ -327,6 +327,26 @@ fn copy_at_copies_a_range() {
 #[derive(Debug)]
 struct Foreign(OsFile);
 
+impl crate::seams::disk::Labels for Foreign {
+    fn set_owner(&self, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+        self.0.set_owner(user, group)
+    }
+    fn set_mode_with_special_bits(&self, mode: u32) -> io::Result<()> {
+        self.0.set_mode_with_special_bits(mode)
+    }
+    fn extended_attribute_names(&self) -> io::Result<Vec<OsString>> {
+        self.0.extended_attribute_names()
+    }
+
+    fn extended_attribute(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
+        self.0.extended_attribute(name)
+    }
+
+    fn set_extended_attribute(&self, name: &OsStr, value: Option<&[u8]>) -> io::Result<()> {
+        self.0.set_extended_attribute(name, value)
+    }
+}
+
 impl DiskFile for Foreign {
     fn read_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<usize> {
         self.0.read_at(buffer, offset_bytes)
@@ -339,6 +359,9 @@ impl DiskFile for Foreign {
     }
     fn allocate(&self, length_bytes: u64) -> io::Result<()> {
         self.0.allocate(length_bytes)
+    }
+    fn make_hole(&self, range: Range<u64>) -> io::Result<()> {
+        self.0.make_hole(range)
     }
     fn set_length(&self, length_bytes: u64) -> io::Result<()> {
         self.0.set_length(length_bytes)
@@ -360,12 +383,6 @@ impl DiskFile for Foreign {
     }
     fn set_modified(&self, modified: Timestamp) -> io::Result<()> {
         self.0.set_modified(modified)
-    }
-    fn extended_attribute(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
-        self.0.extended_attribute(name)
-    }
-    fn set_extended_attribute(&self, name: &OsStr, value: Option<&[u8]>) -> io::Result<()> {
-        self.0.set_extended_attribute(name, value)
     }
     fn next_data(&self, offset_bytes: u64) -> io::Result<Option<Range<u64>>> {
         self.0.next_data(offset_bytes)
@@ -402,11 +419,15 @@ fn names_of_more_than_one_component_are_refused() {
             kind_of(held.create_file(bad, Writing::Cached)),
             kind_of(held.open_for_writing(bad, Writing::Cached)),
             kind_of(held.metadata_of(bad)),
+            kind_of(held.make_link(bad, good)),
+            kind_of(held.open_link(bad)),
+            kind_of(held.make_hard_link(held.as_ref(), bad, good)),
+            kind_of(held.make_hard_link(held.as_ref(), good, bad)),
             kind_of(held.rename(bad, good, true)),
             kind_of(held.rename(good, bad, true)),
             kind_of(held.remove_file(bad)),
         ];
-        assert_eq!(refusals, [io::ErrorKind::InvalidInput; 9], "{bad:?}");
+        assert_eq!(refusals, [io::ErrorKind::InvalidInput; 13], "{bad:?}");
     }
 }
 
@@ -501,4 +522,81 @@ fn a_directory_syncs_and_knows_its_free_space() {
     held.sync().unwrap();
     held.sync_file_system().unwrap();
     assert!(held.free_bytes().unwrap() > 0);
+}
+
+#[test]
+fn a_link_is_read_and_dated_itself_and_never_what_it_leads_to() {
+    let (folder, held) = fresh();
+    fs::write(folder.path().join("file"), b"x").unwrap();
+    let before = held.metadata_of(name("file")).unwrap();
+    held.make_link(name("link"), name("file")).unwrap();
+    assert_eq!(kind_of(held.make_link(name("link"), name("other"))), io::ErrorKind::AlreadyExists);
+    let link = held.open_link(name("link")).unwrap();
+    let time = Timestamp { seconds: 7, nanoseconds: 8 };
+    link.set_modified(time).unwrap();
+    assert_eq!(link.target().unwrap(), "file");
+    assert_eq!((link.metadata().unwrap().kind, link.metadata().unwrap().modified), (Kind::Link, time));
+    assert_eq!(held.metadata_of(name("file")).unwrap(), before);
+    assert_eq!(kind_of(held.open_link(name("file"))), io::ErrorKind::InvalidInput);
+    assert_eq!(kind_of(held.open_link(name("none"))), io::ErrorKind::NotFound);
+}
+
+#[test]
+fn one_more_name_of_a_file_is_made_across_directories_and_never_of_what_a_link_leads_to() {
+    let (folder, held) = fresh();
+    fs::write(folder.path().join("file"), b"x").unwrap();
+    held.make_directory(name("deeper"), 0o755).unwrap();
+    let deeper = held.open_directory(name("deeper")).unwrap();
+    deeper.make_hard_link(held.as_ref(), name("file"), name("twin")).unwrap();
+    let twin = deeper.metadata_of(name("twin")).unwrap();
+    assert!(twin.same_file(&held.metadata_of(name("file")).unwrap()) && twin.links == 2);
+    held.make_link(name("link"), name("file")).unwrap();
+    deeper.make_hard_link(held.as_ref(), name("link"), name("of-link")).unwrap();
+    assert_eq!(deeper.metadata_of(name("of-link")).unwrap().kind, Kind::Link);
+}
+
+#[test]
+fn a_read_leaves_the_time_of_last_access() {
+    let (folder, held) = fresh();
+    let path = folder.path().join("file");
+    fs::write(&path, b"x").unwrap();
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(7);
+    // Accessed before it was modified: even a file system that seldom notes it would note a read now.
+    fs::File::open(&path).unwrap().set_times(fs::FileTimes::new().set_accessed(long_ago)).unwrap();
+    let file = held.open_file(name("file"), Reading::Cached).unwrap();
+    assert_eq!(read_full(&*file, &mut [0; 2], 0).unwrap(), 1);
+    assert_eq!(fs::metadata(&path).unwrap().accessed().unwrap(), long_ago);
+}
+
+#[test]
+fn extended_attributes_are_listed_those_of_directories_too() {
+    let (_folder, held) = fresh();
+    let file = held.create_file(name("file"), Writing::Cached).unwrap();
+    let names_of = |labels: &dyn crate::seams::disk::Labels| {
+        let mut names = labels.extended_attribute_names().unwrap();
+        names.retain(|name| name.as_bytes().starts_with(b"user."));
+        names.sort();
+        names
+    };
+    if let Err(error) = file.set_extended_attribute(name("user.b"), Some(b"")) {
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported, "{error}");
+        return;
+    }
+    file.set_extended_attribute(name("user.a"), Some(&[1; 3000])).unwrap();
+    held.set_extended_attribute(name("user.c"), Some(b"3")).unwrap();
+    assert_eq!(names_of(file.as_ref()), ["user.a", "user.b"]);
+    assert_eq!(names_of(held.as_ref()), ["user.c"]);
+    assert_eq!(held.extended_attribute(name("user.c")).unwrap().as_deref(), Some(&b"3"[..]));
+    assert_eq!(held.extended_attribute(name("user.a")).unwrap(), None);
+}
+
+#[test]
+fn a_hole_reads_as_zeros_and_leaves_the_length() {
+    let (_folder, held) = fresh();
+    let file = held.create_file(name("file"), Writing::Cached).unwrap();
+    write_all(&*file, &[1; 3 * 4096], 0).unwrap();
+    file.make_hole(4096..2 * 4096).unwrap();
+    let mut seen = vec![9; 3 * 4096];
+    assert_eq!(read_full(&*file, &mut seen, 0).unwrap(), seen.len());
+    assert!(seen[..4096] == [1; 4096] && seen[4096..8192] == [0; 4096] && seen[8192..] == [1; 4096]);
 }
