@@ -44,3 +44,27 @@ fn wrong_filters_are_usage_errors_that_name_the_place() {
         ],
     );
 }
+
+#[test]
+fn wrong_lists_are_usage_errors_that_say_what_goes_together() {
+    let place = Place::new();
+    place.write("s/file", b"1");
+    place.write("list", b"file\n");
+    assert_told(
+        &place,
+        &[
+            (
+                &["--files-from", "nowhere", "s", "d"],
+                2,
+                &["the list nowhere", "No such file", "hint: ", "standard input"],
+            ),
+            (&["--files-from", "s", "s", "d"], 2, &["the list s", "directory", "hint: "]),
+            (&["--files-from", "list", "s", "s", "d"], 2, &["--files-from goes with one SRC"]),
+            (&["--files-from", "-", "s", "-"], 2, &["standard input cannot be both"]),
+            (&["-0", "s", "d"], 2, &["--files-from"]),
+        ],
+    );
+    // Here the place to go to is made before the source is looked at.
+    let ran = run(&mut place.sender(&["--files-from", "list", "s/file", "e/"])).exits(23);
+    assert!(ran.stderr.contains("no such file or directory"), "{ran:?}");
+}

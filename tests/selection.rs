@@ -153,3 +153,72 @@ fn one_file_system_makes_the_place_of_a_mount_and_does_not_enter_it() {
     place.send(&["s", "e"]).exits(0);
     assert!(place.has("e/s/mount/beyond"));
 }
+
+/// Sends what a list names by both programs and compares what arrived. The names that both do not find are the same.
+#[track_caller]
+fn assert_list_as_rsync(place: &Place, list: &[u8], options: &[&str], code: i32) {
+    place.write("list", list);
+    for target in ["ours", "theirs"] {
+        if place.has(target) {
+            std::fs::remove_dir_all(place.path(target)).expect("a target of the last time");
+        }
+        place.directory(target);
+    }
+    let words = [options, &["--files-from", "list", "s", "ours/"]].concat();
+    let ran = place.send(&words).exits(code);
+    let theirs =
+        run(&mut place.program("rsync", &[&["-a"], options, &["--files-from", "list", "s", "theirs/"]].concat()));
+    assert_eq!(theirs.code, code, "{theirs:?}");
+    assert_eq!(paths(place, "ours"), paths(place, "theirs"), "{options:?} {}: {ran:?}", list.escape_ascii());
+}
+
+#[test]
+fn a_list_takes_what_rsync_takes() {
+    if !has_rsync() {
+        return;
+    }
+    let place = place_with_tree();
+    assert_list_as_rsync(&place, b"a/x.o\na/b/deep/z.c\na/x.o\ntop.c\n./a//x.c\n/b\n", &[], 0);
+    assert_list_as_rsync(&place, b"a\nempty\ncache/\na/b/y.o\n", &[], 0);
+    assert_list_as_rsync(&place, b"a/b\na/b/deep\na/b/deep/z.c\n", &["-r"], 0);
+    assert_list_as_rsync(&place, b"a/b/deep/z.c\na/b/\na/\n", &[], 0);
+    assert_list_as_rsync(&place, b"# no\n; no\n\ntop.c\r\nnowhere\ntop.o/x\n-dash\n", &[], 23);
+    assert_list_as_rsync(&place, b".\n", &[], 0);
+    assert_list_as_rsync(&place, b"new\nline.c\0top.c\0x[1]\0", &["-0"], 0);
+    assert_list_as_rsync(&place, b"a/x.o\na/x.c\ntop.o\ncache/1\n", &["--exclude", "*.o", "--exclude", "/cache"], 0);
+    assert_list_as_rsync(&place, b"a\ncache\n", &["-r", "--exclude", "*.o", "--exclude", "keep/"], 0);
+    assert_list_as_rsync(&place, b"", &[], 0);
+}
+
+#[test]
+fn a_list_never_leads_out_of_its_source_or_through_a_link() {
+    let place = place_with_tree();
+    place.write("outside/file", b"secret");
+    std::os::unix::fs::symlink("../outside", place.path("s/link")).expect("a link");
+    place.write("list", b"../outside/file\na/../../outside/file\nlink/file\nlink\ntop.c\n");
+    let ran = place.send(&["--files-from", "list", "s", "d"]).exits(23);
+    let failed: Vec<String> = ran.failed().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(failed, ["s/../outside/file", "s/a/../../outside/file", "s/link/file"]);
+    assert_eq!(ran.count("skipped_files"), 1, "the link itself");
+    assert_eq!(paths(&place, "d"), BTreeSet::from([PathBuf::from("top.c")]));
+}
+
+#[test]
+fn a_list_may_come_from_a_pipe_and_name_more_than_a_group_holds() {
+    let place = Place::new();
+    let mut list = Vec::new();
+    for number in 0..700 {
+        let name = format!("d{}/f{number}", number % 7);
+        place.write(format!("s/{name}"), name.as_bytes());
+        list.extend_from_slice(name.as_bytes());
+        list.push(b'\n');
+    }
+    place.write("list", &list);
+    let line = format!("cat list | {} --json --files-from - s d", env!("CARGO_BIN_EXE_careful-send"));
+    let ran = run(&mut place.program("sh", &["-c", &line])).exits(0);
+    assert_eq!(ran.count("files"), 700);
+    assert_eq!(paths(&place, "d"), paths(&place, "s"));
+    place.send(&["--files-from", "list", "--stored", "none", "s", "e"]).exits(0);
+    let fifo = format!("{} --json --files-from <(cat list) s f", env!("CARGO_BIN_EXE_careful-send"));
+    assert_eq!(run(&mut place.program("bash", &["-c", &fifo])).exits(0).count("files"), 700);
+}

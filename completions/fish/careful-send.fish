@@ -11,12 +11,14 @@ complete -c careful-send -l exclude -d 'Leave out what PATTERN fits; a directory
 complete -c careful-send -l include -d 'Send what PATTERN fits, whatever a later --exclude says' -r
 complete -c careful-send -l exclude-from -d 'Read patterns to leave out from FILE, one a line' -r
 complete -c careful-send -l include-from -d 'Read patterns to send from FILE, one a line' -r
+complete -c careful-send -l files-from -d 'Send only what FILE names, one path a line (- for standard input)' -r -F
 complete -c careful-send -l min-size -d 'Leave out files smaller than SIZE' -r
 complete -c careful-send -l max-size -d 'Leave out files larger than SIZE' -r
 complete -c careful-send -l quick -d 'Believe size and time where the target exists, and do not check such files'
 complete -c careful-send -l no-replace -d 'Never replace a file that exists and differs'
-complete -c careful-send -s r -d 'For habit only: directories are always copied with all that is in them'
+complete -c careful-send -s r -d 'With --files-from: enter the directories it names (else for habit: directories are always copied whole)'
 complete -c careful-send -s p -d 'For habit only: permissions and times are always kept'
+complete -c careful-send -s 0 -l from0 -d 'In the list of --files-from every path ends with a zero byte, as find -print0 writes it'
 complete -c careful-send -s x -l one-file-system -d 'Do not enter directories on other file systems'
 complete -c careful-send -l json -d 'Print events as JSON Lines on standard output, the summary always last'
 complete -c careful-send -s q -l quiet -d 'Print errors only'

@@ -65,7 +65,7 @@ pub struct SendArguments {
     #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
     pub results: ResultArguments,
 
-    /// For habit only: directories are always copied with all that is in them
+    /// With --files-from: enter the directories it names (else for habit: directories are always copied whole)
     #[arg(short = 'r', overrides_with = "recursive")]
     pub recursive: bool,
 
@@ -98,6 +98,7 @@ impl Checked for SendArguments {
         if self.paths.len() < 2 {
             return Err("one operand is not enough: SRC... DEST, the destination last".to_owned());
         }
+        self.selection.contradiction(self.operands())?;
         self.results.contradiction(&self.sending).map_or(Ok(()), Err)
     }
 }

@@ -1,4 +1,5 @@
-//! Makes the filters of a transfer from the command line: reads the files of patterns, and explains what is wrong in them.
+//! Makes the filters and the list of a transfer from the command line: opens the files that it names, and explains what is
+//! wrong in them.
 
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +11,7 @@ use super::run_send::Stop;
 use crate::protocol::limits::RULES_FILE_BYTES_MAX;
 use crate::protocol::selection::Selection;
 use crate::seams::disk::Disk;
-use crate::send::Filters;
+use crate::send::{Filters, PathList};
 
 /// The filters that these arguments ask for.
 pub(super) fn filters(arguments: &SelectionArguments, disk: &dyn Disk) -> Result<Filters, Stop> {
@@ -43,6 +44,20 @@ pub(super) fn filters(arguments: &SelectionArguments, disk: &dyn Disk) -> Result
         max_bytes: arguments.max_size,
         one_file_system: arguments.one_file_system,
     })
+}
+
+/// The list of paths, where there is one, opened.
+pub(super) fn list(arguments: &SelectionArguments, recursive: bool, disk: &dyn Disk) -> Result<Option<PathList>, Stop> {
+    let Some(path) = &arguments.files_from else { return Ok(None) };
+    let reader: Box<dyn Read + Send> = if path.as_os_str() == "-" {
+        Box::new(std::io::stdin())
+    } else {
+        disk.open_stream(path).map_err(|error| {
+            let hint = Some("name a file with one path a line, or - for standard input");
+            usage(format!("cannot read the list {}: {error}", path.display()), hint)
+        })?
+    };
+    Ok(Some(PathList::new(reader, arguments.from0, recursive)))
 }
 
 fn read(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, Stop> {

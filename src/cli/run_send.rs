@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::arguments::{self, SendArguments};
 use super::exit_code::ExitCode;
-use super::filters::filters;
+use super::filters::{filters, list};
 use super::identity::identity;
 use super::progress::{self, ProgressDisplay};
 use super::report::{Report, with_causes};
@@ -111,7 +111,8 @@ struct Prepared {
 fn prepare(arguments: &SendArguments, environment: &Environment, report: &Report) -> Result<Prepared, Stop> {
     let (sources, destination) = arguments.operands();
     let filters = filters(&arguments.selection, environment.disk.as_ref())?;
-    let mut plan = Plan { filters, ..plan(arguments, sources) };
+    let list = list(&arguments.selection, arguments.recursive, environment.disk.as_ref())?;
+    let mut plan = Plan { filters, list, ..plan(arguments, sources) };
     let cannot_start = |error: &dyn std::error::Error| Stop(with_causes(error), None, ExitCode::Other);
     match ticket(destination)? {
         Some(ticket) => {

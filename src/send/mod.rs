@@ -21,6 +21,7 @@ use std::time::Duration;
 
 pub use filters::Filters;
 pub use transfer::run;
+pub use walk::PathList;
 
 pub use crate::outcome::{Ended, Observer};
 
@@ -50,6 +51,8 @@ pub struct Plan {
     pub retry_for: Duration,
     /// What of the sources is taken.
     pub filters: Filters,
+    /// Paths below the one source: nothing else is taken of it.
+    pub list: Option<PathList>,
 }
 
 impl Plan {
@@ -66,6 +69,7 @@ impl Plan {
             chunk_bytes: CHUNK_BYTES_DEFAULT,
             retry_for: RETRY_FOR_DEFAULT,
             filters: Filters::default(),
+            list: None,
         }
     }
 }

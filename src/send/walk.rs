@@ -3,6 +3,8 @@
 //! Runs ahead of the transfer by two bounded queues, so that a huge file does not keep the small ones waiting and memory
 //! does not grow with the tree. Directories are held open; nothing is followed below a source.
 
+mod listed;
+
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -11,6 +13,8 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+pub use self::listed::PathList;
+use self::listed::{ALL_LEVELS, Met};
 use super::{Filters, Observer, Plan, Problem};
 use crate::progress::Counters;
 use crate::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, Name, NameError};
@@ -69,6 +73,31 @@ pub(super) struct SourceFile {
     pub(super) listed: Metadata,
 }
 
+impl SourceDirectory {
+    /// Directories down to it, and the bytes of their names with a slash each.
+    fn size(&self) -> (usize, usize) {
+        self.node.as_ref().map_or((0, 0), |node| (node.depth, node.path_bytes))
+    }
+
+    /// Its own name, where it is not the root of the transfer.
+    fn name(&self) -> Option<&[u8]> {
+        self.node.as_ref().map(|node| node.name.as_bytes())
+    }
+}
+
+fn is_within_limits(holder: &SourceDirectory, name: &Name) -> bool {
+    let (depth, path_bytes) = holder.size();
+    path_bytes + name.as_bytes().len() < PATH_BYTES_MAX && depth < DEPTH_MAX
+}
+
+/// From the root of the transfer, a slash before every name.
+fn path_of(holder: &SourceDirectory, name: &Name) -> Vec<u8> {
+    let mut path = holder.node.as_ref().map_or_else(Vec::new, |node| node.path());
+    path.push(b'/');
+    path.extend_from_slice(name.as_bytes());
+    path
+}
+
 impl SourceFile {
     /// Its path as it is shown to people.
     pub(super) fn shown(&self) -> Vec<u8> {
@@ -101,7 +130,7 @@ pub(super) struct Found {
 
 /// Starts to walk the sources on a thread of its own.
 pub(super) fn start(disk: Arc<dyn Disk>, plan: &Plan, counters: Arc<Counters>, observer: Arc<dyn Observer>) -> Found {
-    let (sources, filters) = (plan.sources.clone(), plan.filters.clone());
+    let (sources, filters, list) = (plan.sources.clone(), plan.filters.clone(), plan.list.clone());
     let (groups, groups_found) = mpsc::channel(2);
     let (files, files_found) = mpsc::channel(FILES_AHEAD);
     let (directories, directories_found) = oneshot::channel();
@@ -116,10 +145,15 @@ pub(super) fn start(disk: Arc<dyn Disk>, plan: &Plan, counters: Arc<Counters>, o
             builder: Builder::default(),
             directories: Vec::new(),
             tops: HashSet::new(),
+            met: None,
+            levels: ALL_LEVELS,
             stopped: false,
         };
         for source in &sources {
-            walk.source(source);
+            match &list {
+                Some(list) => walk.list(source, source.as_os_str().as_bytes(), list),
+                None => walk.source(source),
+            }
         }
         walk.flush();
         walk.counters.walk_finished();
@@ -169,6 +203,10 @@ struct Walk {
     directories: Vec<Arc<Node>>,
     /// Names that sources have directly below the destination: no two may share one.
     tops: HashSet<Name>,
+    /// What was met, where a list is walked by: it may name the same thing twice.
+    met: Option<Met>,
+    /// How many levels below what is taken next are entered.
+    levels: u32,
     stopped: bool,
 }
 
@@ -178,11 +216,7 @@ impl Walk {
         let shown = path.as_os_str().as_bytes();
         let ends_in_name = path.file_name().is_some() && !shown.ends_with(b"/") && !shown.ends_with(b"/.");
         if !ends_in_name {
-            let opened = self.disk.open_directory(path).and_then(|handle| {
-                let only_device = self.only_device_of(handle.as_ref())?;
-                Ok(SourceDirectory { handle, only_device, shown: shown.to_vec(), node: None })
-            });
-            match opened {
+            match self.source_directory(path, shown) {
                 Ok(directory) => self.directory(&directory.into()),
                 Err(error) => self.missing(shown, &error),
             }
@@ -207,6 +241,13 @@ impl Walk {
             }
             Err(error) => self.missing(shown, &error),
         }
+    }
+
+    /// A source whose contents are meant.
+    fn source_directory(&self, path: &Path, shown: &[u8]) -> std::io::Result<SourceDirectory> {
+        let handle = self.disk.open_directory(path)?;
+        let only_device = self.only_device_of(handle.as_ref())?;
+        Ok(SourceDirectory { handle, only_device, shown: shown.to_vec(), node: None })
     }
 
     fn only_device_of(&self, directory: &dyn Directory) -> std::io::Result<Option<u64>> {
@@ -272,46 +313,78 @@ impl Walk {
             Kind::Special => return self.observer.skipped(&shown, "a fifo, socket or device"),
             Kind::File | Kind::Directory => {}
         }
-        let (depth, path_bytes) = holder.node.as_ref().map_or((0, 0), |node| (node.depth, node.path_bytes));
-        let path_bytes = path_bytes + name.as_bytes().len() + 1;
-        if path_bytes > PATH_BYTES_MAX || depth + 1 > DEPTH_MAX {
+        if !is_within_limits(holder, &name) {
             return self.observer.failed(&shown, Failure::PathTooLong, None);
         }
-        if holder.node.is_none() && !self.tops.insert(name.clone()) {
+        if self.met.is_none() && holder.node.is_none() && !self.tops.insert(name.clone()) {
             return self.observer.failed(&shown, Failure::SameTarget, None);
         }
         if metadata.kind == Kind::File {
-            return self.file(holder, name, metadata);
+            let is_new = self.met.as_mut().is_none_or(|met| met.is_new_file(&path_of(holder, &name)));
+            if is_new {
+                self.file(holder, name, metadata);
+            }
+            return;
         }
-        let node = Arc::new(Node {
-            parent: holder.node.clone(),
-            name,
-            attributes: attributes_of(&metadata),
-            depth: depth + 1,
-            path_bytes,
-        });
-        self.enter(holder, os_name, shown, node);
+        self.enter(holder, name, shown, &metadata);
     }
 
-    fn enter(&mut self, holder: &SourceDirectory, os_name: &OsStr, shown: Vec<u8>, node: Arc<Node>) {
-        let opened = holder.handle.open_directory(os_name).and_then(|handle| {
-            let device = self.only_device_of(handle.as_ref())?;
-            Ok((handle, device))
+    /// The directory as the receiver will have it, and whether it was not met before; nothing if it lies too deep.
+    fn node(&mut self, holder: &SourceDirectory, name: Name, metadata: &Metadata) -> Option<(Arc<Node>, bool)> {
+        if !is_within_limits(holder, &name) {
+            return None;
+        }
+        let path = self.met.is_some().then(|| path_of(holder, &name));
+        if let (Some(met), Some(path)) = (&self.met, &path)
+            && let Some(node) = met.node(path)
+        {
+            return Some((node, false));
+        }
+        let (depth, path_bytes) = holder.size();
+        let node = Arc::new(Node {
+            parent: holder.node.clone(),
+            path_bytes: path_bytes + name.as_bytes().len() + 1,
+            name,
+            attributes: attributes_of(metadata),
+            depth: depth + 1,
         });
-        let (handle, device) = match opened {
+        self.directories.push(Arc::clone(&node));
+        if let (Some(met), Some(path)) = (&mut self.met, path) {
+            met.met_node(path, &node);
+        }
+        Some((node, true))
+    }
+
+    fn enter(&mut self, holder: &SourceDirectory, name: Name, shown: Vec<u8>, metadata: &Metadata) {
+        // One whose content is not wanted need not be readable.
+        let opened = (self.levels > 0).then(|| holder.handle.open_directory(name.as_os_str()));
+        let opened = opened.map(|opened| opened.and_then(|handle| Ok((self.only_device_of(handle.as_ref())?, handle))));
+        let opened = match opened.transpose() {
             Ok(opened) => opened,
             Err(error) => return self.failed(&shown, &error),
         };
-        self.directories.push(Arc::clone(&node));
-        self.builder.position(Some(&node));
-        if self.builder.is_full() {
-            self.flush();
+        let Some((node, is_new)) = self.node(holder, name, metadata) else { return };
+        if is_new {
+            self.builder.position(Some(&node));
+            if self.builder.is_full() {
+                self.flush();
+            }
         }
+        let Some((device, handle)) = opened else { return };
         // One that lies on another file system than its source is made all the same, as a place to mount on.
         if device == holder.only_device {
             let only_device = holder.only_device;
-            self.directory(&Arc::new(SourceDirectory { handle, only_device, shown, node: Some(node) }));
+            let directory = Arc::new(SourceDirectory { handle, only_device, shown, node: Some(node) });
+            self.enter_levels(self.levels, &directory);
         }
+    }
+
+    /// Takes what is in a directory, so many levels of it.
+    fn enter_levels(&mut self, levels: u32, directory: &Arc<SourceDirectory>) {
+        let Some(below) = levels.checked_sub(1) else { return };
+        let before = std::mem::replace(&mut self.levels, if levels == ALL_LEVELS { levels } else { below });
+        self.directory(directory);
+        self.levels = before;
     }
 
     fn takes(&self, holder: &SourceDirectory, name: &OsStr, kind: Kind) -> bool {

@@ -1,6 +1,6 @@
 //! What of the sources is sent: `--exclude` and its kin, whose order on the command line is their meaning.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::error::Error;
@@ -12,6 +12,18 @@ pub struct SelectionArguments {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
     pub rules: RuleArguments,
+
+    /// Send only what FILE names, one path a line (- for standard input)
+    ///
+    /// Paths below the one SRC, which stands for its contents. A directory that is named is made without what is in it, with
+    /// a trailing / with its files and empty directories, with -r with everything. Empty lines and those that begin with #
+    /// or ; say nothing. What is named and is not there is an error of its own, with exit code 23; .. is refused.
+    #[arg(long, value_name = "FILE")]
+    pub files_from: Option<PathBuf>,
+
+    /// In the list of --files-from every path ends with a zero byte, as find -print0 writes it
+    #[arg(short = '0', long, requires = "files_from")]
+    pub from0: bool,
 
     /// Leave out files smaller than SIZE
     ///
@@ -30,6 +42,21 @@ pub struct SelectionArguments {
     /// A directory that something else is mounted on is made, empty.
     #[arg(short = 'x', long)]
     pub one_file_system: bool,
+}
+
+impl SelectionArguments {
+    /// Why these options do not go with the sources and the destination, for a person.
+    pub(super) fn contradiction(&self, (sources, destination): (&[OsString], &OsStr)) -> Result<(), String> {
+        match &self.files_from {
+            Some(_) if sources.len() != 1 => {
+                Err("--files-from goes with one SRC, the directory that its paths start from".to_owned())
+            }
+            Some(list) if list == "-" && destination == "-" => {
+                Err("standard input cannot be both the list of --files-from and the ticket".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// One word of the command line about names.
