@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use data_encoding::BASE64;
 use serde::Serialize;
@@ -17,6 +18,7 @@ use super::safe_name::{safe, safe_text};
 use crate::protocol::failure::{Failure, Remedy};
 use crate::protocol::receipt::Proof;
 
+use super::summary::SCHEMA;
 pub use super::summary::Summary;
 
 /// Prints for one program. Shared by reference; each call prints whole lines.
@@ -25,6 +27,7 @@ pub struct Report {
     json: bool,
     quiet: bool,
     suspender: Suspender,
+    started: Instant,
     outputs: Mutex<Outputs>,
 }
 
@@ -33,6 +36,8 @@ struct Outputs {
     messages: Box<dyn Write + Send>,
     /// What a hint was given for: once is enough.
     hinted: HashSet<Failure>,
+    /// The last event was told.
+    has_ended: bool,
 }
 
 /// One line of `--json` about a file.
@@ -88,8 +93,9 @@ impl Report {
         data: Box<dyn Write + Send>,
         messages: Box<dyn Write + Send>,
     ) -> Self {
-        let outputs = Mutex::new(Outputs { data, messages, hinted: HashSet::new() });
-        Self { program, json: output.json, quiet: output.quiet, suspender, outputs }
+        let outputs = Mutex::new(Outputs { data, messages, hinted: HashSet::new(), has_ended: false });
+        let started = Instant::now();
+        Self { program, json: output.json, quiet: output.quiet, suspender, started, outputs }
     }
 
     /// A file that did not go through. `detail` is the cause as this side's system told it.
@@ -155,10 +161,25 @@ impl Report {
 
     /// The end: as JSON the last record, always; for a person one line, not when quiet.
     pub fn summary(&self, summary: &Summary) {
+        self.lock().has_ended = true;
         self.event(&summary.event());
         if !self.quiet && !self.json {
             self.message(&summary.line(), None);
         }
+    }
+
+    /// The end of a run that was to transfer something: the last record of one that stopped before it had anything to sum up.
+    pub fn stopped(&self, exit: ExitCode) {
+        if !self.lock().has_ended {
+            let seconds = self.started.elapsed().as_secs_f64();
+            self.event(&Summary { seconds, exit, ..Summary::default() }.event());
+        }
+    }
+
+    /// The end of a run that listened: as JSON the last record.
+    pub fn end(&self, exit: ExitCode) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.event(&serde_json::json!({ "event": "end", "schema": SCHEMA, "seconds": seconds, "exit": exit.number() }));
     }
 
     fn message(&self, text: &str, hint: Option<&str>) {

@@ -38,7 +38,10 @@ pub fn main() -> std::process::ExitCode {
     let report = Report::new("careful-recv", &arguments.output, None);
     let runtime = match start(&report, &arguments.output, Suspender::default()) {
         Ok(runtime) => runtime,
-        Err(code) => return code.into(),
+        Err(code) => {
+            report.end(code);
+            return code.into();
+        }
     };
     let umask = take_umask();
     let open_files_max = raise_open_files_limit().saturating_sub(OTHER_FILES).clamp(16, 1024);
@@ -51,13 +54,12 @@ pub fn main() -> std::process::ExitCode {
         Err(words) => Err((words, ExitCode::Usage)),
     };
     runtime.shutdown_background();
-    match outcome {
-        Ok(code) => code.into(),
-        Err((words, code)) => {
-            receiving.report.error(&words, None);
-            code.into()
-        }
-    }
+    let code = outcome.unwrap_or_else(|(words, code)| {
+        receiving.report.error(&words, None);
+        code
+    });
+    receiving.report.end(code);
+    code.into()
 }
 
 struct Receiving {

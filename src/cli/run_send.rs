@@ -34,12 +34,16 @@ pub fn main() -> std::process::ExitCode {
     let counters = Arc::new(Counters::default());
     let display = progress::wanted(&arguments.output).then(|| progress::start(Arc::clone(&counters)));
     let suspender = display.as_ref().map(ProgressDisplay::suspender);
-    let report = Report::new("careful-send", &arguments.output, suspender.clone());
+    let report = Arc::new(Report::new("careful-send", &arguments.output, suspender.clone()));
     let runtime = match start(&report, &arguments.output, suspender.unwrap_or_default()) {
         Ok(runtime) => runtime,
-        Err(code) => return code.into(),
+        Err(code) => {
+            report.stopped(code);
+            return code.into();
+        }
     };
-    let code = runtime.block_on(transfer(&arguments, report, counters, display));
+    let code = runtime.block_on(transfer(&arguments, &report, counters, display));
+    report.stopped(code);
     // Threads that still read or hash have nothing more to say.
     runtime.shutdown_background();
     code.into()
@@ -50,12 +54,12 @@ pub(super) struct Stop(pub(super) String, pub(super) Option<&'static str>, pub(s
 
 async fn transfer(
     arguments: &SendArguments,
-    report: Report,
+    report: &Arc<Report>,
     counters: Arc<Counters>,
     display: Option<ProgressDisplay>,
 ) -> ExitCode {
     let environment = Environment::real();
-    let prepared = match prepare(arguments, &environment, &report) {
+    let prepared = match prepare(arguments, &environment, report) {
         Ok(prepared) => prepared,
         Err(Stop(words, hint, code)) => {
             report.error(&words, hint);
@@ -72,7 +76,7 @@ async fn transfer(
             }
         },
     };
-    let teller = Arc::new(Teller::new(report, arguments.results.require, receipts));
+    let teller = Arc::new(Teller::new(Arc::clone(report), arguments.results.require, receipts));
     let observer: Arc<dyn Observer> = Arc::clone(&teller) as Arc<dyn Observer>;
     let running = run(environment, prepared.plan, prepared.meeting, prepared.key, observer, Arc::clone(&counters));
     let early = tokio::select! {

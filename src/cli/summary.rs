@@ -61,7 +61,7 @@ impl Default for Summary {
 }
 
 /// Version of all events of `--json`: one more as soon as a field goes or changes its meaning. New fields leave it.
-const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;
 
 /// The event as JSON shows it.
 #[derive(Serialize)]

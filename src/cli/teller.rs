@@ -15,7 +15,7 @@ use crate::send::Observer;
 
 /// The observer of a transfer at the command line.
 pub(super) struct Teller {
-    pub(super) report: Report,
+    pub(super) report: Arc<Report>,
     required: Option<Requirement>,
     receipts: Option<Arc<dyn DiskFile>>,
     tally: Mutex<Tally>,
@@ -37,7 +37,7 @@ impl std::fmt::Debug for Teller {
 
 impl Teller {
     /// Starts the clock. Receipts are added to the file, where there is one.
-    pub(super) fn new(report: Report, required: Option<Requirement>, receipts: Option<Arc<dyn DiskFile>>) -> Self {
+    pub(super) fn new(report: Arc<Report>, required: Option<Requirement>, receipts: Option<Arc<dyn DiskFile>>) -> Self {
         Self { report, required, receipts, tally: Mutex::new(Tally::default()), started: Instant::now() }
     }
 

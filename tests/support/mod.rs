@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests look at the disk past the program's own door")]
 
 pub(crate) mod network;
+pub(crate) mod schema;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -228,11 +229,25 @@ impl Running {
         let code = status.code().unwrap_or_else(|| -status.signal().expect("a code or a signal"));
         let ran = Ran { code, stdout: self.stdout.all(), stderr: self.stderr.all() };
         assert!(!ran.stderr.contains("panicked"), "{ran:?}");
+        ran.assert_events_are_described();
         ran
     }
 }
 
 impl Ran {
+    /// What was put out with --json is what the schema says, in every run of every test. Many events of a kind look alike:
+    /// the first are enough. A line that a killed program did not finish is none.
+    fn assert_events_are_described(&self) {
+        let events = schema::Schema::of(schema::EVENTS);
+        let whole = self.stdout.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        for line in whole.lines().take(100).filter(|line| line.starts_with("{\"event\"")) {
+            let event = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            if let Err(why) = events.judged(&event) {
+                panic!("{why}: {line}");
+            }
+        }
+    }
+
     /// The same run, once its exit code is the right one.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {

@@ -1,0 +1,73 @@
+//! What scripts read: every event and every receipt that a program puts out is what the schemas in `docs/` say, and every field
+//! that they name is put out.
+
+mod support;
+
+use std::os::unix::fs::symlink;
+
+use serde_json::Value;
+use support::schema::{EVENTS, RECEIPT, Schema};
+use support::{CHUNK, Place, run, start};
+
+#[test]
+fn the_judge_refuses_what_it_should() {
+    let text = r##"{"type": "object", "required": ["a"], "properties": {"a": {"$ref": "#/$defs/small"}, "b": {"const": 1}},
+        "$defs": {"small": {"type": "integer", "minimum": 0, "maximum": 9}}}"##;
+    let schema = Schema::of(text);
+    let judged = |value: Value| schema.judged(&value).map_err(drop);
+    assert_eq!(judged(serde_json::json!({ "a": 3 })), Ok(["a".to_owned()].into()));
+    for wrong in [
+        serde_json::json!({}),
+        serde_json::json!([]),
+        serde_json::json!({ "a": 10 }),
+        serde_json::json!({ "a": -1 }),
+        serde_json::json!({ "a": "3" }),
+        serde_json::json!({ "a": 3, "b": 2 }),
+        serde_json::json!({ "a": 3, "c": 2 }),
+    ] {
+        assert_eq!(judged(wrong.clone()), Err(()), "{wrong}");
+    }
+}
+
+/// Every kind of event, once at least.
+#[test]
+fn events_are_what_the_schema_says_and_all_that_it_says() {
+    let place = Place::new();
+    place.write("src/small", b"small");
+    place.write("src/line\nbreak", b"a");
+    place.random("src/large", 2 * CHUNK + 1, 1);
+    symlink("small", place.path("src/link\n")).expect("a link");
+    place.directory("in");
+    let mut listening = start(&mut place.receiver(&["--json", "--listen", "127.0.0.1:0", "in"]));
+    let ticket: Value = serde_json::from_str(&listening.first_line()).expect("an event");
+    let ticket = ticket["ticket"].as_str().expect("a ticket").to_owned();
+    let mut schema = Schema::of(EVENTS);
+    for ran in [
+        place.send(&["src/", "no\nthing", &ticket]).exits(23),
+        listening.finish().exits(0),
+        place.send(&["--quick", "src/", "in"]).exits(23),
+        place.send(&["src", "no/such"]).exits(11),
+        place.send(&["src", &ticket[..ticket.len() - 1]]).exits(2),
+        run(&mut place.receiver(&["--json", "--listen", "127.0.0.1:0", "no/such"])).exits(11),
+    ] {
+        let events = ran.events();
+        events.iter().for_each(|event| schema.assert_holds(event));
+        let last = events.last().unwrap_or_else(|| panic!("no event: {ran:?}"));
+        assert!(["summary", "end"].contains(&last["event"].as_str().expect("a word")), "{ran:?}");
+        assert_eq!((&last["schema"], &last["exit"]), (&1.into(), &ran.code.into()), "{ran:?}");
+    }
+    schema.assert_all_seen();
+}
+
+#[test]
+fn receipts_are_what_the_schema_says_and_all_that_it_says() {
+    let place = Place::new();
+    place.write("src/line\nbreak", b"a");
+    place.random("src/large", 2 * CHUNK + 1, 1);
+    place.send(&["--receipts", "receipts", "src/", "d\ne"]).exits(0);
+    let lines = String::from_utf8(place.read("receipts")).expect("UTF-8");
+    let mut schema = Schema::of(RECEIPT);
+    lines.lines().for_each(|line| schema.assert_holds(&serde_json::from_str(line).expect("JSON")));
+    assert_eq!(lines.lines().count(), 2);
+    schema.assert_all_seen();
+}
