@@ -431,7 +431,7 @@ fn wrong_arguments_are_a_usage_error_that_touches_nothing() {
         &["--no-such-option", "file", "d"],
         &["--stored", "disk", "file", "d"],
         &["--require", "stored", "file", "d"],
-        &["file", "host:d"],
+        &["file", "rsync://host/d"],
     ];
     for line in lines {
         let ran = run(&mut place.sender(line)).exits(2);

@@ -7,6 +7,11 @@ complete -c careful-send -l chunk-size -d 'Size of the chunks that large files t
 complete -c careful-send -l require -d 'The least that every receipt must prove, else exit code 42' -r
 complete -c careful-send -l retry-for -d 'How long a lost connection is tried again' -r
 complete -c careful-send -l receipts -d 'Append the signed receipts to FILE, one JSON object a line' -r -F
+complete -c careful-send -s e -l ssh -d 'The command that is run as ssh, with its options' -r
+complete -c careful-send -s J -d 'Reach the host by way of another one, as ssh -J' -r
+complete -c careful-send -s i -d 'File with the key to log in with, as ssh -i' -r
+complete -c careful-send -s o -d 'An option of ssh\'s configuration, as in -o Port=2222' -r
+complete -c careful-send -l remote-path -d 'Where the program lies on the other host' -r
 complete -c careful-send -l exclude -d 'Leave out what PATTERN fits; a directory with all that is in it' -r
 complete -c careful-send -l include -d 'Send what PATTERN fits, whatever a later --exclude says' -r
 complete -c careful-send -l exclude-from -d 'Read patterns to leave out from FILE, one a line' -r
@@ -16,6 +21,8 @@ complete -c careful-send -l min-size -d 'Leave out files smaller than SIZE' -r
 complete -c careful-send -l max-size -d 'Leave out files larger than SIZE' -r
 complete -c careful-send -l quick -d 'Believe size and time where the target exists, and do not check such files'
 complete -c careful-send -l no-replace -d 'Never replace a file that exists and differs'
+complete -c careful-send -s 4 -d 'Let ssh use IPv4 only'
+complete -c careful-send -s 6 -d 'Let ssh use IPv6 only'
 complete -c careful-send -s r -d 'With --files-from: enter the directories it names (else for habit: directories are always copied whole)'
 complete -c careful-send -s p -d 'For habit only: permissions and times are always kept'
 complete -c careful-send -s 0 -l from0 -d 'In the list of --files-from every path ends with a zero byte, as find -print0 writes it'

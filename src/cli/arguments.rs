@@ -2,6 +2,7 @@
 //!
 //! What a value means is judged here as far as that needs nothing from outside. **No file is touched.**
 
+mod remote;
 mod results;
 mod selection;
 mod sending;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Parser};
 
+pub use self::remote::{RemoteArguments, SshCommand};
 pub use self::results::ResultArguments;
 pub use self::selection::{RuleArguments, RuleWord, SelectionArguments};
 pub use self::sending::{OriginChoice, SendingArguments, StoredChoice};
@@ -24,6 +26,7 @@ const SEND_EXAMPLES: &str = "\
 Examples:
   careful-send photos /mnt/backup/            copy a directory to another disk
   careful-send photos/ /mnt/backup/           the same, without the directory itself
+  careful-send photos me@host:backup/         copy it to another host, by ssh
   careful-send disk.img careful1abc...        deliver to a waiting careful-recv --listen
   careful-send --require stored=device,durable=yes --receipts receipts.jsonl photos /mnt/backup/
 ";
@@ -37,8 +40,9 @@ Examples:
 
 /// Copies files and directories; done when the copy, read back from disk, equals the source.
 ///
-/// The last operand is where to: a directory or a new name on this host, or the ticket that a waiting careful-recv
-/// --listen printed. A source with a trailing slash stands for what is in it, as with rsync.
+/// The last operand is where to: a directory or a new name on this host; [USER@]HOST:PATH for one on another host, where
+/// ssh starts careful-recv; or the ticket that a waiting careful-recv --listen printed. A source with a trailing slash
+/// stands for what is in it, as with rsync. Write ./NAME for a local name that holds a colon.
 ///
 /// Success means that every file lies complete under its final name and that the receiver signed how much was proved:
 /// by default that the stored bytes, read back past the page cache, hash to what two reads of the source hash to, and
@@ -64,6 +68,10 @@ pub struct SendArguments {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
     pub results: ResultArguments,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub remote: RemoteArguments,
 
     /// With --files-from: enter the directories it names (else for habit: directories are always copied whole)
     #[arg(short = 'r', overrides_with = "recursive")]

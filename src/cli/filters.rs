@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::arguments::{RuleWord, SelectionArguments};
 use super::exit_code::ExitCode;
-use super::run_send::Stop;
+use super::reach::Stop;
 use crate::protocol::limits::RULES_FILE_BYTES_MAX;
 use crate::protocol::selection::Selection;
 use crate::seams::disk::Disk;

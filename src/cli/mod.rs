@@ -18,6 +18,7 @@ pub mod summary;
 
 mod filters;
 mod identity;
+mod reach;
 mod teller;
 
 use self::arguments::OutputArguments;

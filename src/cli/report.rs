@@ -144,6 +144,13 @@ impl Report {
         }
     }
 
+    /// A line that another program said, under the name of who brought it; also when quiet.
+    pub fn remark(&self, from: &str, line: &[u8]) {
+        let (line, prefix) = (String::from_utf8_lossy(line), format!("{from}: "));
+        let prefix = if line.starts_with(&prefix) { "" } else { &prefix };
+        self.print(|outputs| &mut outputs.messages, format!("{prefix}{}\n", safe_text(line.trim_end())));
+    }
+
     /// Something that concerns the whole transfer.
     pub fn error(&self, text: &str, hint: Option<&str>) {
         self.message(text, hint);

@@ -11,8 +11,10 @@ use super::progress::Suspender;
 use super::report::{Report, with_causes};
 use super::run_send::stop_signal;
 use super::start;
-use crate::connect::addresses::reachable;
+use crate::connect::ConnectError;
+use crate::connect::addresses::{SshEnds, first_of_all, listen_everywhere, reachable};
 use crate::connect::admission::Admission;
+use crate::connect::line::{Caller, Pipe};
 use crate::connect::stdio;
 use crate::connect::ticket::Ticket;
 use crate::protocol::limits::GREETING_TIMEOUT;
@@ -75,18 +77,18 @@ fn other(error: &dyn std::error::Error) -> (String, ExitCode) {
 }
 
 impl Receiving {
-    /// Started by `careful-send` of the same person: one line each way, then QUIC over loopback. Ends with its parent.
+    /// Started by `careful-send` of the same person, here or by ssh: one line each way, then QUIC. Ends with its caller.
     async fn as_child(&self) -> Outcome {
         let environment = Environment::real();
         let identity = identity(environment.disk.as_ref(), &self.report).map_err(|error| other(&error))?;
-        let sender = stdio::read_sender_line().await.map_err(|error| other(&error))?;
+        let caller = stdio::read_caller().await.map_err(|error| match error {
+            ConnectError::Version { .. } => (error.to_string(), ExitCode::Protocol),
+            error => other(&error),
+        })?;
         let key = KeyPair::generate().map_err(|error| other(&error))?;
         let token = random_bytes().map_err(|error| other(&error))?;
-        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listener = Listener::bind(environment.packets.as_ref(), any_port, &key, Admitted::Key(sender));
-        let listener = listener.map_err(|error| other(&error))?;
-        let address = listener.local_address().map_err(|error| other(&error))?;
-        let ticket = Ticket { receiver: key.public(), token, expires_seconds: None, addresses: vec![address] };
+        let (listener, addresses) = answering(&environment, &caller, &key).map_err(|error| other(&error))?;
+        let ticket = Ticket { receiver: key.public(), token, expires_seconds: None, addresses };
         stdio::print_ticket_line(&ticket).map_err(|error| other(&error))?;
         let policy = Policy::new(RootPolicy::NamedBySender, self.umask);
         let admission = Admission::new(token, None);
@@ -153,6 +155,28 @@ impl Receiving {
             }
         }
     }
+}
+
+/// A listener for the caller, and where it is. A caller on another host is called there, too.
+pub(super) fn answering(
+    environment: &Environment,
+    caller: &Caller,
+    key: &KeyPair,
+) -> Result<(Listener, Vec<SocketAddr>), WireError> {
+    let packets = environment.packets.as_ref();
+    if caller.pipe == Pipe::Local {
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = Listener::bind(packets, any_port, key, Admitted::Key(caller.key))?;
+        let address = listener.local_address()?;
+        return Ok((listener, vec![address]));
+    }
+    let listener = listen_everywhere(packets, key)?;
+    let ends = SshEnds::of_this_process();
+    let bound = listener.local_address()?;
+    let addresses = first_of_all(ends.map(|ends| ends.server), bound.port(), &reachable(bound));
+    let port = caller.addresses.first().map_or(0, SocketAddr::port);
+    listener.expect(caller.key, &first_of_all(ends.map(|ends| ends.client), port, &caller.addresses));
+    Ok((listener, addresses))
 }
 
 /// All addresses of both families, or of IPv4 where there is no IPv6.

@@ -1,6 +1,6 @@
 //! `careful-send`: arguments in, exit code out.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use super::exit_code::ExitCode;
 use super::filters::{filters, list};
 use super::identity::identity;
 use super::progress::{self, ProgressDisplay};
+use super::reach::{Destination, Stop, not_reached};
 use super::report::{Report, with_causes};
 use super::start;
 use super::teller::Teller;
-use crate::connect::meeting::{MeetError, Meeting};
-use crate::connect::ticket::{Ticket, TicketError};
+use crate::connect::child::Remarks;
+use crate::connect::meeting::Meeting;
 use crate::progress::Counters;
 use crate::protocol::failure::Failure;
 use crate::protocol::receipt::Origin;
 use crate::seams::Environment;
 use crate::send::{Ended, Observer, Plan, run};
-use crate::wire::WireError;
 use crate::wire::identity::KeyPair;
 
 /// Runs the program.
@@ -48,9 +48,6 @@ pub fn main() -> std::process::ExitCode {
     runtime.shutdown_background();
     code.into()
 }
-
-/// What cannot go on, for the person: words, a hint, a code.
-pub(super) struct Stop(pub(super) String, pub(super) Option<&'static str>, pub(super) ExitCode);
 
 async fn transfer(
     arguments: &SendArguments,
@@ -78,9 +75,10 @@ async fn transfer(
     };
     let teller = Arc::new(Teller::new(Arc::clone(report), arguments.results.require, receipts));
     let observer: Arc<dyn Observer> = Arc::clone(&teller) as Arc<dyn Observer>;
+    let by_ticket = matches!(prepared.meeting, Meeting::Ticket(_));
     let running = run(environment, prepared.plan, prepared.meeting, prepared.key, observer, Arc::clone(&counters));
     let early = tokio::select! {
-        ended = running => early(ended, &teller.report),
+        ended = running => early(ended, by_ticket, &teller.report),
         code = stop_signal() => {
             teller.report.error("interrupted", Some("what has arrived is kept; run the same command to continue"));
             // The connection was dropped with the transfer: let its last packet leave.
@@ -112,26 +110,37 @@ struct Prepared {
     key: Arc<KeyPair>,
 }
 
-fn prepare(arguments: &SendArguments, environment: &Environment, report: &Report) -> Result<Prepared, Stop> {
+fn prepare(arguments: &SendArguments, environment: &Environment, report: &Arc<Report>) -> Result<Prepared, Stop> {
     let (sources, destination) = arguments.operands();
     let filters = filters(&arguments.selection, environment.disk.as_ref())?;
     let list = list(&arguments.selection, arguments.recursive, environment.disk.as_ref())?;
     let mut plan = Plan { filters, list, ..plan(arguments, sources) };
     let cannot_start = |error: &dyn std::error::Error| Stop(with_causes(error), None, ExitCode::Other);
-    match ticket(destination)? {
-        Some(ticket) => {
+    let fresh_key = || KeyPair::generate().map(Arc::new).map_err(|error| cannot_start(&error));
+    match Destination::read(destination)? {
+        Destination::Ticket(ticket) => {
             let key = identity(environment.disk.as_ref(), report).map_err(|error| cannot_start(&error))?;
             Ok(Prepared { plan, meeting: Meeting::Ticket(ticket), key })
         }
-        None => {
+        Destination::Remote(remote) => {
+            let ssh = arguments.remote.ssh_to(&remote, "careful-recv");
+            plan.destination = remote.path;
+            Ok(Prepared { plan, meeting: Meeting::ssh(ssh, remarks(report)), key: fresh_key()? })
+        }
+        Destination::Local => {
             refuse_inside(environment, &plan.sources, Path::new(destination))?;
             plan.destination = destination.as_bytes().to_vec();
             let program = std::env::current_exe().map_err(|error| cannot_start(&error))?;
             let meeting = Meeting::child(program.with_file_name("careful-recv"));
-            let key = Arc::new(KeyPair::generate().map_err(|error| cannot_start(&error))?);
-            Ok(Prepared { plan, meeting, key })
+            Ok(Prepared { plan, meeting, key: fresh_key()? })
         }
     }
+}
+
+/// What ssh says goes to the person.
+pub(super) fn remarks(report: &Arc<Report>) -> Remarks {
+    let report = Arc::clone(report);
+    Remarks::to(move |line| report.remark("ssh", line))
 }
 
 /// What the options ask for; where to is still open.
@@ -145,51 +154,6 @@ fn plan(arguments: &SendArguments, sources: &[OsString]) -> Plan {
         retry_for: arguments.results.retry_for,
         ..Plan::new(sources.iter().map(PathBuf::from).collect(), Vec::new())
     }
-}
-
-/// The ticket that the destination is, if it is one; `-` reads it from standard input. `./name` is always a path.
-fn ticket(destination: &OsStr) -> Result<Option<Ticket>, Stop> {
-    let mut line = String::new();
-    let text = match destination.to_str() {
-        Some("-") => {
-            if let Err(error) = std::io::stdin().read_line(&mut line) {
-                return Err(Stop(format!("no ticket on standard input: {error}"), None, ExitCode::Usage));
-            }
-            line.trim()
-        }
-        Some(text) => text,
-        None => return Ok(None),
-    };
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    match text.parse::<Ticket>() {
-        Ok(ticket) if ticket.expires_seconds.is_some_and(|expires| expires <= now) => {
-            let hint = "ask for a new one: run `careful-recv --listen DIR` again at the receiving side";
-            Err(Stop("the ticket has expired".to_owned(), Some(hint), ExitCode::NotAdmitted))
-        }
-        Ok(ticket) => Ok(Some(ticket)),
-        Err(TicketError::NotATicket) if destination != "-" => match colon_before_slash(text) {
-            true => {
-                let hint = "write ./NAME for a local directory whose name holds a colon; across hosts use \
-                            `careful-recv --listen DIR` there and its ticket here";
-                let words = "a destination of the form HOST:PATH is not supported by this version";
-                Err(Stop(words.to_owned(), Some(hint), ExitCode::Usage))
-            }
-            false => Ok(None),
-        },
-        Err(error @ TicketError::Version { .. }) => {
-            let hint = "the receiving side is newer: install the same version of careful on both";
-            Err(Stop(error.to_string(), Some(hint), ExitCode::Protocol))
-        }
-        Err(error) => {
-            let hint = "copy the ticket again, whole; write ./NAME if you mean a directory of that name";
-            Err(Stop(error.to_string(), Some(hint), ExitCode::Usage))
-        }
-    }
-}
-
-/// As in scp and rsync: a colon before any slash names a host.
-fn colon_before_slash(text: &str) -> bool {
-    text.split('/').next().is_some_and(|first| first.contains(':'))
 }
 
 /// A directory copied into itself would never end.
@@ -213,7 +177,7 @@ fn refuse_inside(environment: &Environment, sources: &[PathBuf], destination: &P
 }
 
 /// Words and code for a transfer that did not run to its end; nothing for one that did.
-fn early(ended: Ended, report: &Report) -> Option<ExitCode> {
+fn early(ended: Ended, by_ticket: bool, report: &Report) -> Option<ExitCode> {
     const AGAIN: &str = "what has arrived is kept; run the same command to continue";
     match ended {
         Ended::Complete => None,
@@ -221,28 +185,7 @@ fn early(ended: Ended, report: &Report) -> Option<ExitCode> {
             report.error("the connection was lost and did not come back in time", Some(AGAIN));
             Some(ExitCode::Network)
         }
-        Ended::Unreachable(MeetError::Child(error)) => {
-            report.error(&format!("cannot start the receiver: {}", with_causes(&error)), None);
-            Some(ExitCode::NotAdmitted)
-        }
-        Ended::Unreachable(MeetError::Wire(WireError::VersionMismatch)) => {
-            report.error(
-                &WireError::VersionMismatch.to_string(),
-                Some("install the same version of careful on both sides"),
-            );
-            Some(ExitCode::Protocol)
-        }
-        Ended::Unreachable(MeetError::Wire(error @ WireError::Refused { .. })) => {
-            report.error(&error.to_string(), Some("ask for a new ticket: each serves one receiver"));
-            Some(ExitCode::NotAdmitted)
-        }
-        Ended::Unreachable(error) => {
-            report.error(
-                &format!("cannot reach the receiver: {}", with_causes(&error)),
-                Some("is it still waiting, and is UDP let through?"),
-            );
-            Some(ExitCode::NotConnected)
-        }
+        Ended::Unreachable(error) => Some(not_reached(&error, "receiver", by_ticket, report)),
         Ended::Refused(Failure::Garbled) => {
             let words = "control data kept arriving otherwise than it was sent";
             let hint = "something between the two sides, or the memory of one, changes data; what has arrived is kept";
@@ -252,7 +195,7 @@ fn early(ended: Ended, report: &Report) -> Option<ExitCode> {
         Ended::Refused(failure) => {
             let hint = match failure {
                 Failure::DestinationParentMissing => Some("create the directory that is to hold it first"),
-                Failure::NotAdmitted => Some("ask for a new ticket: each serves one sender"),
+                Failure::NotAdmitted if by_ticket => Some("ask for a new ticket: each serves one sender"),
                 Failure::Version => Some("install the same version of careful on both sides"),
                 _ => None,
             };

@@ -1,4 +1,4 @@
-//! How two ends meet: a ticket that a person carries over, or a receiver that the sender starts itself.
+//! How two ends meet: one side starts the other, beside it or through ssh, or a ticket is carried over by a person.
 //!
 //! In every case the sender knows the receiver's key beforehand, and the receiver admits the holder of a token or of
 //! one key. **No file contents, no transfer.**
@@ -9,7 +9,10 @@ pub mod allow;
 pub mod child;
 pub mod key_text;
 pub mod known_peers;
+pub mod line;
 pub mod meeting;
+pub mod operand;
+pub mod ssh;
 pub mod standing;
 pub mod stdio;
 pub mod ticket;
@@ -18,23 +21,21 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
-use crate::wire::identity::PublicKey;
-use ticket::{Ticket, TicketError};
+use ticket::TicketError;
 
-/// First word of the line that a sender writes to the receiver it starts; the number is the protocol's version.
-const SENDER_WORD: &str = "careful-sender-1";
+use crate::protocol::limits::PROTOCOL_VERSION;
 
-/// Why a sender and the receiver it started do not meet.
+/// Why a side and the one that it started do not meet.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The receiving program is not where it should be.
-    #[error("the receiving program {} is not there", program.display())]
+    /// A program of this host is not where it should be: the one of the other half, or ssh.
+    #[error("the program {} is not there", program.display())]
     ProgramMissing {
         /// Where it was looked for.
         program: PathBuf,
     },
     /// It could not be started.
-    #[error("cannot start the receiving program {}", program.display())]
+    #[error("cannot start the program {}", program.display())]
     Start {
         /// The program.
         program: PathBuf,
@@ -42,8 +43,22 @@ pub enum ConnectError {
         #[source]
         cause: io::Error,
     },
-    /// It ended, or closed its output, before it said where it listens.
-    #[error("the receiving program ended before it was ready{}", status.map(|s| format!(" ({s})")).unwrap_or_default())]
+    /// A shell of another host does not find the program, or may not run it.
+    #[error("there is no program {program} at {host}, or it cannot be run")]
+    FarProgramMissing {
+        /// As it was asked for.
+        program: String,
+        /// As ssh was told.
+        host: String,
+    },
+    /// ssh did not come to its host, was not let in there, or lost it.
+    #[error("ssh to {host} failed")]
+    SshFailed {
+        /// As ssh was told.
+        host: String,
+    },
+    /// It ended, or closed its output, before it said where it is.
+    #[error("the program of the other side ended before it was ready{}", status.map(|s| format!(" ({s})")).unwrap_or_default())]
     EndedEarly {
         /// How it ended, where that is known.
         status: Option<ExitStatus>,
@@ -51,33 +66,27 @@ pub enum ConnectError {
     /// The other side said nothing in time.
     #[error("the other side did not say in time where it is")]
     NoAnswer,
-    /// The first line of the other side is not the expected one; most likely it is another program, or another version.
+    /// The other side is of another version of the protocol.
+    #[error("the other side speaks version {theirs} of the protocol, this side version {PROTOCOL_VERSION}")]
+    Version {
+        /// Its version.
+        theirs: u8,
+    },
+    /// The first line of the other side is not the expected one; most likely it is another program.
     #[error("the first line of the other side is not the expected one")]
     Unexpected,
-    /// The receiving program's ticket cannot be read.
-    #[error("the ticket of the receiving program cannot be read")]
+    /// The other side's answer cannot be read.
+    #[error("the answer of the other side cannot be read")]
     Ticket(#[from] TicketError),
     /// The pipe between the two failed.
     #[error("the pipe to the other side failed")]
     Pipe(#[from] io::Error),
 }
 
-/// The line by which a sender tells the receiver it starts which key to admit.
-fn sender_line(sender: &PublicKey) -> String {
-    format!("{SENDER_WORD} {sender}\n")
-}
-
-/// The key in a line of [`sender_line`], without its end.
-fn sender_of_line(line: &[u8]) -> Result<PublicKey, ConnectError> {
-    let key = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix(SENDER_WORD)?.strip_prefix(' '));
-    key.and_then(|key| key.parse().ok()).ok_or(ConnectError::Unexpected)
-}
-
-/// The ticket in a receiver's line, without its end.
-fn ticket_of_line(line: &[u8]) -> Result<Ticket, ConnectError> {
-    let text = std::str::from_utf8(line).map_err(|_utf8| ConnectError::Unexpected)?;
-    match text.parse() {
-        Err(TicketError::NotATicket) => Err(ConnectError::Unexpected),
-        other => Ok(other?),
+impl ConnectError {
+    /// Whether trying again later may help, where the other side was once reached this way.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::SshFailed { .. } | Self::EndedEarly { .. } | Self::NoAnswer)
     }
 }

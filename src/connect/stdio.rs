@@ -1,7 +1,7 @@
-//! The receiver's side of a pipe to the sender that started it.
+//! The pipe to the side that started this one.
 //!
 //! Standard input is read on threads of its own: a read that never ends must not keep the process from ending.
-//! **Only the ticket is written to standard output.**
+//! **Only the answer is written to standard output.**
 
 use std::io::{self, BufRead, Read, Write};
 use std::thread;
@@ -10,36 +10,50 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::ConnectError;
+use super::line::{Caller, version_answer};
 use super::ticket::Ticket;
-use super::{ConnectError, sender_of_line};
 use crate::protocol::limits::{CHILD_LINE_BYTES_MAX, GREETING_TIMEOUT};
-use crate::wire::identity::PublicKey;
 
-/// The sender's key, from the first line of standard input; waits at most `GREETING_TIMEOUT`.
-pub async fn read_sender_line() -> Result<PublicKey, ConnectError> {
+/// The caller, from the first line of standard input; waits at most `GREETING_TIMEOUT`. One of another version gets this
+/// side's for an answer.
+pub async fn read_caller() -> Result<Caller, ConnectError> {
     let reading = on_thread(|| read_line(&mut io::stdin().lock()));
-    sender_of_line(&timeout(GREETING_TIMEOUT, reading).await.map_err(|_elapsed| ConnectError::NoAnswer)??)
+    let line = timeout(GREETING_TIMEOUT, reading).await.map_err(|_elapsed| ConnectError::NoAnswer)??;
+    let caller = caller_of(&line);
+    if let Err(ConnectError::Version { .. }) = caller {
+        print_line(&version_answer())?;
+    }
+    caller
+}
+
+fn caller_of(line: &[u8]) -> Result<Caller, ConnectError> {
+    std::str::from_utf8(line).map_err(|_utf8| ConnectError::Unexpected)?.parse()
 }
 
 /// Writes the ticket as one line to standard output.
 pub fn print_ticket_line(ticket: &Ticket) -> Result<(), ConnectError> {
+    print_line(&ticket.to_string())
+}
+
+fn print_line(line: &str) -> Result<(), ConnectError> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{ticket}")?;
+    writeln!(stdout, "{line}")?;
     Ok(stdout.flush()?)
 }
 
-/// Waits until standard input ends: the sender has closed the pipe, or is gone. What still arrives is thrown away.
-/// To be called once, after [`read_sender_line`].
+/// Waits until standard input ends: the caller has closed the pipe, or is gone. What still arrives is thrown away.
+/// To be called once, after [`read_caller`].
 pub async fn stdin_closed() {
     let draining = on_thread(|| Ok(io::copy(&mut io::stdin().lock(), &mut io::sink())?));
-    // An input that cannot be read, or not even be waited for, shows no living sender either.
+    // An input that cannot be read, or not even be waited for, shows no living caller either.
     match draining.await {
         Ok(bytes) => tracing::debug!(bytes, "standard input ended"),
         Err(error) => tracing::debug!(?error, "standard input failed"),
     }
 }
 
-/// Lets the interrupt of a terminal pass: it reaches sender and receiver alike, and the sender decides what follows. It
+/// Lets the interrupt of a terminal pass: it reaches both sides alike, and the caller decides what follows. It
 /// cannot be taken back. Must be called within a tokio runtime.
 pub fn ignore_interrupts() -> Result<(), ConnectError> {
     // Once tokio has handled a signal, the system's own reaction to it is off for good, even without a listener.
@@ -71,35 +85,23 @@ fn read_line(from: &mut impl BufRead) -> Result<Vec<u8>, ConnectError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sender_line;
+    use super::super::line::Pipe;
     use super::*;
+    use crate::wire::identity::PublicKey;
 
-    fn read(mut input: &[u8]) -> Result<PublicKey, ConnectError> {
-        sender_of_line(&read_line(&mut input)?)
+    fn read(mut input: &[u8]) -> Result<Caller, ConnectError> {
+        caller_of(&read_line(&mut input)?)
     }
 
     #[test]
-    fn the_line_of_a_sender_gives_its_key() {
-        let key = PublicKey([5; 32]);
-        assert_eq!(read(sender_line(&key).as_bytes()).unwrap(), key);
-    }
-
-    #[test]
-    fn any_other_line_is_unexpected() {
-        let good = sender_line(&PublicKey([5; 32]));
-        let cases = [
-            good.trim_end().to_owned(),
-            good.to_uppercase(),
-            good.replace("-1 ", "-2 "),
-            good.replace('\n', " \n"),
-            format!(" {good}"),
-            String::new(),
-            "\n".to_owned(),
-            "a".repeat(CHILD_LINE_BYTES_MAX + 10),
-        ];
-        for case in cases {
+    fn the_line_of_a_caller_is_read_and_no_other() {
+        let caller = Caller { key: PublicKey([5; 32]), pipe: Pipe::Local, addresses: Vec::new() };
+        assert_eq!(read(format!("{caller}\n").as_bytes()).unwrap(), caller);
+        for case in [caller.to_string(), "\n".to_owned(), "a".repeat(CHILD_LINE_BYTES_MAX + 10), format!("{caller} \n")]
+        {
             assert!(matches!(read(case.as_bytes()), Err(ConnectError::Unexpected)), "{case:?}");
         }
+        assert!(matches!(read(b"\xff\n"), Err(ConnectError::Unexpected)));
     }
 
     #[test]

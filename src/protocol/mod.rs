@@ -130,7 +130,19 @@ pub mod limits {
     pub const CLOSE_WAIT: Duration = Duration::from_secs(1);
     /// How long a child process may take to end once its standard input is closed.
     pub const CHILD_END_WAIT: Duration = Duration::from_secs(5);
-    /// Longest line between a sender and the receiver it starts, in bytes.
+    /// How long ssh may take to log in and the program there to answer: a person may have to type a password.
+    pub const SSH_LINE_WAIT: Duration = Duration::from_secs(150);
+    /// Lines that the start-up files of a shell far away may print before the answer.
+    pub const SHELL_LINES_MAX: usize = 200;
+    /// Bytes kept of one line that ssh, or the far side through it, says to the person.
+    pub const REMARK_BYTES_MAX: usize = 1 << 10;
+    /// How long the last of such lines are waited for once ssh has ended.
+    pub const LAST_REMARKS_WAIT: Duration = Duration::from_millis(500);
+    /// How long the addresses of a host may take to be found out.
+    pub const LOOK_UP_WAIT: Duration = Duration::from_secs(5);
+    /// Bytes read of what ssh says of its settings.
+    pub const SSH_ANSWER_BYTES_MAX: usize = 64 << 10;
+    /// Longest line between a side and the one that it starts, in bytes.
     pub const CHILD_LINE_BYTES_MAX: usize = 1 << 10;
     /// A silent connection shows that it lives this often.
     pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5);

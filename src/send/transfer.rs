@@ -69,7 +69,8 @@ pub async fn run(
             Ended::Refused(Failure::Garbled) if patience.is_garbled_again() => {
                 observer.notice("control data arrived damaged; connecting again");
             }
-            Ended::Unreachable(error) if !error.is_final() && (patience.is_known || meeting.starts_receiver()) => {}
+            Ended::Unreachable(error)
+                if error.may_pass(patience.is_known) && (patience.is_known || meeting.starts_neighbour()) => {}
             ended => return finished(ended, meeting).await,
         }
         let Some(pause) = patience.pause(Instant::now()) else { return finished(Ended::Lost, meeting).await };

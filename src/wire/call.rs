@@ -104,7 +104,7 @@ impl Listener {
         let mut failed = WireError::NoAnswer;
         loop {
             match timeout_at(deadline, self.next()).await {
-                Ok(Some(Ok(connection))) => return Ok(connection.with_socket(self.endpoint.clone())),
+                Ok(Some(Ok(connection))) => return Ok(connection),
                 Ok(Some(Err(error))) => failed = more_telling(failed, error),
                 Ok(None) => return Err(WireError::ClosedHere),
                 Err(_elapsed) => return Err(failed),

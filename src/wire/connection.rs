@@ -30,7 +30,7 @@ const LEAVE_POLL: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub(super) quic: quinn::Connection,
-    /// Its socket, where it is this connection's own.
+    /// Its socket, where that is this connection's own.
     endpoint: Option<Endpoint>,
     path: Path,
     peer: PublicKey,
@@ -43,11 +43,6 @@ impl Connection {
         let peer = identity.and_then(|chain| PublicKey::from_spki(chain.first()?));
         let peer = peer.ok_or_else(|| WireError::Crypto("the other side has no key".to_owned()))?;
         Ok(Self { quic, endpoint, path, peer })
-    }
-
-    /// The same connection, with the socket as its own: [`Self::finish`] waits for it.
-    pub(super) fn with_socket(self, endpoint: Endpoint) -> Self {
-        Self { endpoint: Some(endpoint), ..self }
     }
 
     /// The other side's key; it proved to hold the secret half.
@@ -130,7 +125,7 @@ impl Connection {
     }
 
     /// Ends the connection with [`CloseReason::Done`], unless it is over already. Where its socket is its own, waits until
-    /// the other side can have learned of it, at most `CLOSE_WAIT`; else [`super::endpoint::Listener::close`] does.
+    /// the other side can have learned of it, at most `CLOSE_WAIT`; else until the last packet has left.
     pub async fn finish(self) {
         if self.quic.close_reason().is_some() {
             return;
@@ -140,7 +135,10 @@ impl Connection {
         match &self.endpoint {
             // Within one host or a pipe the last packet need not be kept for sending it again: it only has to leave, and
             // that saves three timeouts, some 80 ms.
-            Some(_) if self.path != Path::Network => {
+            Some(endpoint) if self.path == Path::Network => wait_idle(endpoint).await,
+            // On a socket that others use, too, their last packets would be waited for. Both sides of it know by the pipe
+            // between them when the other is gone.
+            Some(_) | None => {
                 let leaves = async {
                     sleep(LEAVE_POLL).await;
                     while self.quic.stats().udp_tx.datagrams == sent {
@@ -151,8 +149,6 @@ impl Connection {
                     tracing::debug!("left without a word");
                 }
             }
-            Some(endpoint) => wait_idle(endpoint).await,
-            None => {}
         }
     }
 

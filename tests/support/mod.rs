@@ -205,9 +205,14 @@ impl Running {
 
     /// The careful-recv that this careful-send started, once it runs; nothing if all is over before.
     pub(crate) fn receiver(&mut self) -> Option<Pid> {
+        self.started("careful-recv")
+    }
+
+    /// A child process that runs this program, once it does; nothing if all is over before.
+    pub(crate) fn started(&mut self, program: &str) -> Option<Pid> {
         let mut found = None;
         wait_for("the child to start", || {
-            found = children(self.pid()).first().copied();
+            found = children(self.pid(), program).first().copied();
             found.is_some() || self.has_ended()
         });
         found
@@ -451,7 +456,7 @@ pub(crate) fn bytes_written(process: Pid) -> Option<u64> {
     counters.lines().find_map(|line| line.strip_prefix("wchar: ")?.parse().ok())
 }
 
-fn children(parent: Pid) -> Vec<Pid> {
+fn children(parent: Pid, program: &str) -> Vec<Pid> {
     let parent = parent.to_string();
     let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -460,7 +465,7 @@ fn children(parent: Pid) -> Vec<Pid> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)) == Some(&parent)
             // Between fork and exec it is still a copy of its parent.
-            && std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("careful-recv"))
+            && std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with(program))
     })
     .filter_map(Pid::from_raw)
     .collect()

@@ -1,0 +1,174 @@
+//! The one line that each side says over the pipe to the other: who it is, and where.
+//!
+//! The side that starts the other speaks first, [`Caller`]; the answer is a [`Ticket`]. A side that is started with a
+//! line of another version answers with its own version, so that the other can name both. **Lines are text, so that
+//! what a login shell prints in between is told apart from them.**
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use super::ConnectError;
+use super::ticket::{Ticket, TicketError};
+use crate::protocol::limits::{PROTOCOL_VERSION, TICKET_ADDRESSES_MAX};
+use crate::wire::identity::PublicKey;
+
+/// What the caller's line of every version begins with; the version follows.
+const CALLER_WORD: &str = "careful-caller-";
+/// What the answer to a line of another version begins with; the version of the side that answers follows.
+const VERSION_WORD: &str = "careful-version-";
+/// What every answer of every version begins with.
+const ANSWER_PREFIX: &str = "careful";
+
+/// Between which hosts the pipe runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pipe {
+    /// Within one host, from parent to child.
+    Local,
+    /// Through ssh.
+    Ssh,
+}
+
+/// The side that starts the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The key that it will prove to hold.
+    pub key: PublicKey,
+    /// How it started the other.
+    pub pipe: Pipe,
+    /// Where it can be called by UDP, best first; only the first `TICKET_ADDRESSES_MAX` are said.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pipe = match self.pipe {
+            Pipe::Local => "local",
+            Pipe::Ssh => "ssh",
+        };
+        write!(f, "{CALLER_WORD}{PROTOCOL_VERSION} {} {pipe}", self.key)?;
+        for address in self.addresses.iter().take(TICKET_ADDRESSES_MAX) {
+            // The scope of an IPv6 address means nothing elsewhere.
+            write!(f, " {}", SocketAddr::new(address.ip(), address.port()))?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Caller {
+    type Err = ConnectError;
+
+    fn from_str(line: &str) -> Result<Self, ConnectError> {
+        let rest = line.strip_prefix(CALLER_WORD).ok_or(ConnectError::Unexpected)?;
+        let mut words = rest.split(' ');
+        match words.next().map(str::parse) {
+            Some(Ok(PROTOCOL_VERSION)) => {}
+            Some(Ok(theirs)) => return Err(ConnectError::Version { theirs }),
+            _ => return Err(ConnectError::Unexpected),
+        }
+        let key = words.next().and_then(|word| word.parse().ok()).ok_or(ConnectError::Unexpected)?;
+        let pipe = match words.next() {
+            Some("local") => Pipe::Local,
+            Some("ssh") => Pipe::Ssh,
+            _ => return Err(ConnectError::Unexpected),
+        };
+        let addresses = words.map(|word| word.parse().ok()).collect::<Option<Vec<_>>>();
+        let addresses = addresses.filter(|addresses| addresses.len() <= TICKET_ADDRESSES_MAX);
+        Ok(Self { key, pipe, addresses: addresses.ok_or(ConnectError::Unexpected)? })
+    }
+}
+
+/// What a side of this version answers to a line of another one.
+pub(super) fn version_answer() -> String {
+    format!("{VERSION_WORD}{PROTOCOL_VERSION}")
+}
+
+/// The answer that a line is; nothing if it is none, of no version.
+pub(super) fn answer(line: &[u8]) -> Option<Result<Ticket, ConnectError>> {
+    let text = std::str::from_utf8(line).ok()?.trim_end_matches('\r');
+    if let Some(version) = text.strip_prefix(VERSION_WORD) {
+        return Some(Err(match version.parse() {
+            Ok(theirs) => ConnectError::Version { theirs },
+            Err(_) => ConnectError::Unexpected,
+        }));
+    }
+    if !text.starts_with(ANSWER_PREFIX) {
+        return None;
+    }
+    match text.parse() {
+        Ok(ticket) => Some(Ok(ticket)),
+        Err(TicketError::NotATicket) => None,
+        Err(TicketError::Version { theirs }) => Some(Err(ConnectError::Version { theirs })),
+        Err(error) => Some(Err(error.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(addresses: usize) -> Caller {
+        let address = |number| SocketAddr::from(([192, 0, 2, number as u8], 7400));
+        Caller { key: PublicKey([5; 32]), pipe: Pipe::Ssh, addresses: (0..addresses).map(address).collect() }
+    }
+
+    #[test]
+    fn golden_line_of_a_caller() {
+        let key = PublicKey([5; 32]);
+        let addresses = vec!["192.0.2.1:7400".parse().unwrap(), "[2001:db8::1]:1".parse().unwrap()];
+        let line = Caller { key, pipe: Pipe::Ssh, addresses }.to_string();
+        assert_eq!(line, format!("careful-caller-1 {key} ssh 192.0.2.1:7400 [2001:db8::1]:1"));
+        let line = Caller { key, pipe: Pipe::Local, addresses: Vec::new() }.to_string();
+        assert_eq!(line, format!("careful-caller-1 {key} local"));
+    }
+
+    #[test]
+    fn a_caller_is_read_back_from_its_line() {
+        for addresses in [0, 1, TICKET_ADDRESSES_MAX] {
+            for pipe in [Pipe::Local, Pipe::Ssh] {
+                let caller = Caller { pipe, ..caller(addresses) };
+                assert_eq!(caller.to_string().parse::<Caller>().unwrap(), caller);
+            }
+        }
+        let many = caller(TICKET_ADDRESSES_MAX + 1);
+        assert_eq!(many.to_string().parse::<Caller>().unwrap().addresses, many.addresses[..TICKET_ADDRESSES_MAX]);
+    }
+
+    #[test]
+    fn any_other_line_is_unexpected() {
+        let good = caller(1).to_string();
+        let many = format!("{good}{}", " 192.0.2.1:1".repeat(TICKET_ADDRESSES_MAX));
+        let cases = [
+            good.to_uppercase(),
+            good.replace(" ssh ", " pigeon "),
+            good.replace("-1 ", "-x "),
+            good.replace("-1 ", "-300 "),
+            format!(" {good}"),
+            format!("{good} "),
+            format!("{good} host:1"),
+            String::new(),
+            many,
+        ];
+        for case in cases {
+            assert!(matches!(case.parse::<Caller>(), Err(ConnectError::Unexpected)), "{case:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_another_version_tells_which() {
+        let line = caller(0).to_string().replace("-1 ", "-7 ") + " and more";
+        assert!(matches!(line.parse::<Caller>(), Err(ConnectError::Version { theirs: 7 })));
+        let future = format!("careful2{}", "0".repeat(100));
+        for (line, theirs) in [(&b"careful-version-9"[..], 9), (b"careful-version-9\r", 9), (future.as_bytes(), 2)] {
+            assert!(matches!(answer(line), Some(Err(ConnectError::Version { theirs: told })) if told == theirs));
+        }
+        assert!(matches!(answer(version_answer().as_bytes()), Some(Err(ConnectError::Version { .. }))));
+    }
+
+    #[test]
+    fn what_a_shell_prints_is_no_answer() {
+        for line in [&b""[..], b"Welcome to careful!", b"careful", b"careful people", b"\xff\xfe", b"careful1"] {
+            assert!(answer(line).is_none(), "{line:?}");
+        }
+    }
+}
