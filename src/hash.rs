@@ -58,6 +58,19 @@ impl PieceHash {
     }
 }
 
+impl PieceHash {
+    /// CV of the subtree that neighbouring chunks form, from theirs in order: a power of two of them whose first lies at a
+    /// multiple of their number, or the last of a file. Not for the whole file, whose value is its root.
+    ///
+    /// # Panics
+    /// Without a value.
+    #[must_use]
+    pub fn merged(values: &[Self]) -> Self {
+        assert!(!values.is_empty(), "a subtree has a leaf");
+        Self(subtree(values))
+    }
+}
+
 impl fmt::Debug for PieceHash {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "PieceHash({})", blake3::Hash::from_bytes(self.0).to_hex())

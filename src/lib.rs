@@ -27,6 +27,7 @@ pub mod progress;
 pub mod protocol;
 pub mod reading;
 pub mod receive;
+pub mod record;
 pub mod seams;
 pub mod send;
 pub mod transit;
