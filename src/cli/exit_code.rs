@@ -131,10 +131,13 @@ impl ExitCode {
             | Failure::SourceNotRegular
             | Failure::TooLarge
             | Failure::PathTooLong
+            | Failure::NotRecorded
+            | Failure::RecordDamaged
             | Failure::SameTarget => Self::Partial,
             Failure::StagingUnusable | Failure::StagingHeld => Self::StagingUnusable,
             Failure::StoredMismatch | Failure::ArrivedMismatch | Failure::SourceUnstable => Self::Mismatch,
-            Failure::SourceVanished | Failure::SourceChanged => Self::SourceChanged,
+            Failure::SourceVanished | Failure::SourceChanged | Failure::RecordStale => Self::SourceChanged,
+            Failure::SourceCorrupt => Self::RecordMismatch,
             Failure::ReceiptInvalid | Failure::Garbled | Failure::Protocol | Failure::Version => Self::Protocol,
             Failure::NotAdmitted | Failure::KeyNotAdmitted => Self::NotAdmitted,
             Failure::WeakerThanRequired => Self::WeakerThanRequired,

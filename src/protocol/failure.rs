@@ -156,6 +156,22 @@ pub enum Failure {
     #[n(51)]
     #[error("more than the receiver lets one transfer of this sender store")]
     OverQuota,
+    /// The source is not what its record says, though its length and time are.
+    #[n(45)]
+    #[error("the source differs from its record, with size and time unchanged")]
+    SourceCorrupt,
+    /// A record was demanded, and the source has none.
+    #[n(46)]
+    #[error("the source has no record of its origin")]
+    NotRecorded,
+    /// A record was demanded, and that of the source is older than its last change.
+    #[n(47)]
+    #[error("the source was changed since its record was made")]
+    RecordStale,
+    /// A record was demanded, and that of the source is damaged.
+    #[n(48)]
+    #[error("the record of the source is damaged")]
+    RecordDamaged,
 }
 
 /// What can be done about a [`Failure`].
@@ -186,6 +202,7 @@ impl Failure {
             | Self::ArrivedMismatch
             | Self::SourceUnstable
             | Self::SourceIo
+            | Self::SourceCorrupt
             | Self::ReceiptInvalid
             | Self::Garbled
             | Self::Protocol => Remedy::NeedsRepair,

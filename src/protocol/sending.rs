@@ -6,8 +6,13 @@
 //! lasts and comes again in the next. Longer than most files, as these decisions share one state. **No I/O and no clock
 //! here.**
 
+mod recorded;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+pub use self::recorded::Recorded;
+
+use self::recorded::Comparison;
 use super::failure::Failure;
 use super::limits::{CHUNK_BYTES_MIN, HASHES_PER_MESSAGE_MAX, READ_AHEAD_BYTES, RESENDS_MAX, REWRITES_MAX, ROUNDS_MAX};
 use super::message::{FileAnswer, Run};
@@ -118,6 +123,8 @@ struct Dispute {
 pub struct FileSending {
     geometry: Geometry,
     second_read: bool,
+    /// Instead of second reads.
+    record: Option<Comparison>,
     basis: Basis,
     chunks: Vec<ChunkState>,
     have: HashMap<u64, (Option<PieceHash>, Option<PieceHash>)>,
@@ -163,6 +170,7 @@ impl FileSending {
         Self {
             geometry,
             second_read,
+            record: None,
             basis,
             chunks: vec![ChunkState::default(); count],
             have: HashMap::new(),
@@ -252,11 +260,13 @@ impl FileSending {
             return self.read_anew(index.0, hash);
         }
         chunk.hash = Some(hash);
-        chunk.origin_agrees = !self.second_read;
+        chunk.origin_agrees = !self.second_read && self.record.is_none();
         if self.second_read {
             self.origin_due.push_back(index.0);
         }
+        self.compare_with_record(index.0);
         match self.basis {
+            Basis::Nothing if self.is_doubted(index.0) => self.chunks[index.0 as usize].owed = true,
             Basis::Nothing => self.send(index.0),
             Basis::Claim { .. } => self.actions.push_back(Action::Forget(index.0)),
             Basis::Hashes { .. } => {
@@ -288,6 +298,9 @@ impl FileSending {
         if let Some(dispute) = self.disputes.get_mut(&index.0) {
             dispute.origin = Some(hash);
             return self.settle(index.0);
+        }
+        if self.record.is_some() {
+            return self.doubted_read(index.0, hash);
         }
         let chunk = &mut self.chunks[index.0 as usize];
         if chunk.hash == Some(hash) {
@@ -374,9 +387,10 @@ impl FileSending {
             // The receiver proved to have it, or it comes in the next round, where it is read again.
             return self.actions.push_back(Action::Forget(index));
         }
-        if chunk.hash != Some(hash) && self.second_read && chunk.origin_agrees {
-            // Two reads had agreed on something else.
-            chunk.origin_agrees = false;
+        let has_reference = self.second_read || self.record.is_some();
+        if chunk.hash != Some(hash) && has_reference && chunk.origin_agrees {
+            // Two reads had agreed on something else, or the record had: that stays the right one.
+            chunk.origin_agrees = self.record.is_some();
             return self.dispute(index);
         }
         // Where the second read is still to come, it will tell which bytes are right.
@@ -397,6 +411,7 @@ impl FileSending {
         while let Some(&index) = self.undecided.first()
             && index == self.next_decision
             && !self.disputes.contains_key(&index)
+            && !self.is_doubted(index)
         {
             let Some((staged, target)) = self.have.remove(&index) else { return };
             self.undecided.remove(&index);
@@ -457,6 +472,9 @@ impl FileSending {
             return;
         };
         self.disputes.remove(&index);
+        if self.record.is_some() {
+            return self.settle_by_record(index, read, origin);
+        }
         if read != origin {
             return self.give_up(Failure::SourceUnstable);
         }

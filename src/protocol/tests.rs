@@ -99,6 +99,42 @@ fn what_cannot_be_repaired_is_named() {
 }
 
 #[test]
+fn with_a_record_every_chunk_is_read_once() {
+    for record in [1, 2, 8, 64] {
+        let ended = run(&Plan { record: Some(record), ..Plan::plain(40) });
+        assert_eq!((ended.outcome, ended.repairs), (Outcome::Committed, Repairs::default()));
+        let once = Traffic { uploads: 1, sends: 1, writes: 1, read_backs: 1, ..Traffic::default() };
+        assert_eq!(ended.traffic, vec![once; 40]);
+    }
+}
+
+#[test]
+fn a_chunk_that_is_wrong_on_its_disk_is_named_and_never_sent_where_the_record_has_its_hash() {
+    for chunk in 0..7 {
+        let ended = run(&Plan { record: Some(1), faults: vec![Fault::DiskWrong { chunk }], ..Plan::plain(7) });
+        assert_eq!(ended.outcome, Outcome::GivenUp(Failure::SourceCorrupt));
+        assert_eq!(ended.traffic[chunk as usize].sends, 0);
+    }
+}
+
+#[test]
+fn a_wrong_page_in_the_cache_is_never_sent_where_the_record_has_its_hash() {
+    let ended = run(&Plan { record: Some(1), faults: vec![Fault::CacheWrong { chunk: 2 }], ..Plan::plain(5) });
+    assert_eq!((ended.outcome, sends(&ended), ended.rounds), (Outcome::Committed, vec![1; 5], 0));
+    assert_eq!(ended.repairs, Repairs { source: 1, ..Repairs::default() });
+}
+
+#[test]
+fn a_wrong_page_in_a_region_of_many_chunks_is_found_and_sent_again_alone() {
+    let ended = run(&Plan { record: Some(4), faults: vec![Fault::CacheWrong { chunk: 9 }], ..Plan::plain(16) });
+    let mut expected = vec![1; 16];
+    expected[9] = 2;
+    assert_eq!((ended.outcome, sends(&ended), ended.rounds), (Outcome::Committed, expected, 1));
+    let origins: Vec<_> = ended.traffic.iter().map(|chunk| chunk.origins).collect();
+    assert_eq!(origins, [0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 1, 1, 0, 0, 0, 0], "only its region is read a second time");
+}
+
+#[test]
 fn an_equal_target_is_proven_without_a_byte_sent_or_copied() {
     for claim in [false, true] {
         let ended = run(&Plan { target: vec![Held::Right; 12], claim, ..Plan::plain(12) });
@@ -162,6 +198,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 large_chunks,
                 last_chunk_bytes,
                 second_read,
+                record: None,
                 reads_back,
                 claim,
                 staged,
@@ -214,6 +251,11 @@ fn any_fault() -> impl Strategy<Value = Fault> {
     ]
 }
 
+/// How many chunks a hash of the record covers: one, some, or all.
+fn records() -> impl Strategy<Value = usize> {
+    prop_oneof![2 => Just(1), 1 => Just(2), 1 => Just(4), 1 => Just(64)]
+}
+
 /// The plan with these faults, and with the checks that can see them.
 fn with(plan: Plan, faults: Vec<Fault>) -> Plan {
     Plan { faults, second_read: true, reads_back: true, claim: false, ..plan }
@@ -240,6 +282,24 @@ proptest! {
     }
 
     #[test]
+    fn what_can_be_repaired_is_with_a_record_too(
+        plan in plans(), record in records(), faults in proptest::collection::vec(recoverable(), 0..12),
+    ) {
+        let ended = run(&Plan { record: Some(record), ..with(plan, faults) });
+        prop_assert_eq!(ended.outcome, Outcome::Committed);
+    }
+
+    #[test]
+    fn what_is_wrong_on_its_disk_is_never_committed_against_a_record(
+        plan in plans(), record in records(), wrong in 0..40_u64, mut faults in proptest::collection::vec(recoverable(), 0..8),
+        claim in any::<bool>(),
+    ) {
+        faults.push(Fault::DiskWrong { chunk: wrong });
+        let ended = run(&Plan { record: Some(record), claim, ..with(plan, faults) });
+        prop_assert_eq!(ended.outcome, Outcome::GivenUp(Failure::SourceCorrupt));
+    }
+
+    #[test]
     fn what_cannot_be_repaired_is_named_whatever_else_happens(
         plan in plans(),
         mut faults in proptest::collection::vec(recoverable(), 0..8),
@@ -254,10 +314,14 @@ proptest! {
     #[test]
     fn whatever_goes_wrong_it_ends_and_a_commit_is_right(
         plan in plans(),
+        record in proptest::option::of(records()),
         faults in proptest::collection::vec(any_fault(), 1..16),
     ) {
-        let named = [Failure::SourceUnstable, Failure::ArrivedMismatch, Failure::StoredMismatch];
-        match run(&with(plan, faults)).outcome {
+        let mut named = vec![Failure::SourceUnstable, Failure::ArrivedMismatch, Failure::StoredMismatch];
+        if record.is_some() {
+            named.push(Failure::SourceCorrupt);
+        }
+        match run(&Plan { record, ..with(plan, faults) }).outcome {
             Outcome::Committed => {}
             Outcome::GivenUp(failure) => prop_assert!(named.contains(&failure), "{:?}", failure),
             Outcome::TargetDiffers => prop_assert!(false, "no target was claimed"),

@@ -11,7 +11,7 @@ use crate::hash::{PieceHash, Position, Root};
 use crate::protocol::failure::Failure;
 use crate::protocol::message::{FileAnswer, Run};
 use crate::protocol::receiving::{self, FileReceiving};
-use crate::protocol::sending::{self, FileSending, Repairs};
+use crate::protocol::sending::{self, FileSending, Recorded, Repairs};
 
 /// One fault. The number of a chunk is taken modulo their count; reads, sends and writes of a chunk count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(super) enum Fault {
     OriginWrong { chunk: u64, nth: u32 },
     /// Every read of the source finds something else.
     Unstable { chunk: u64 },
+    /// Every read of the source finds the same wrong bytes: they are wrong on its disk.
+    DiskWrong { chunk: u64 },
     /// The first so many sends of it arrive wrong.
     ArrivesWrong { chunk: u64, times: u32 },
     /// The first so many writes of it store something else.
@@ -55,6 +57,9 @@ pub(super) struct Plan {
     pub(super) large_chunks: bool,
     pub(super) last_chunk_bytes: u64,
     pub(super) second_read: bool,
+    /// What the source was before any fault is recorded, so many chunks under one hash: a power of two. Replaces the second
+    /// read.
+    pub(super) record: Option<usize>,
     pub(super) reads_back: bool,
     /// The target may not be replaced.
     pub(super) claim: bool,
@@ -72,6 +77,7 @@ impl Plan {
             large_chunks: false,
             last_chunk_bytes: 1,
             second_read: true,
+            record: None,
             reads_back: true,
             claim: false,
             staged: vec![Held::Nothing; chunks],
@@ -250,7 +256,7 @@ impl World {
         Self {
             random: plan.seed,
             root,
-            sending: FileSending::new(geometry, plan.second_read, plan.answer()),
+            sending: sending(&plan, geometry, &source, root),
             receiving: FileReceiving::new(geometry, plan.reads_back),
             bytes: HashMap::new(),
             traffic: vec![Traffic::default(); plan.staged.len()],
@@ -337,7 +343,7 @@ impl World {
                 self.events.push(Event::Read { index, found });
             }
             sending::Action::ReadOrigin(index) => {
-                assert!(self.plan.second_read, "one read was asked for");
+                assert!(self.plan.second_read || self.plan.record.is_some(), "one read was asked for");
                 let found = self.origin_read(index);
                 self.events.push(Event::OriginRead { index, found });
             }
@@ -374,6 +380,9 @@ impl World {
         }) {
             return self.wrong();
         }
+        if let Some(wrong) = self.wrong_on_disk(index) {
+            return wrong;
+        }
         let cache_is_wrong =
             |fault| matches!(fault, Fault::CacheWrong { chunk } if chunk % count == index && !past_cache);
         if self.plan.fires(cache_is_wrong) { made_up(&[3, index]) } else { self.source[index as usize] }
@@ -388,7 +397,16 @@ impl World {
             Fault::Unstable { chunk } => chunk % count == index,
             _ => false,
         });
-        if is_wrong { self.wrong() } else { self.source[index as usize] }
+        if is_wrong {
+            return self.wrong();
+        }
+        self.wrong_on_disk(index).unwrap_or(self.source[index as usize])
+    }
+
+    fn wrong_on_disk(&self, index: u64) -> Option<PieceHash> {
+        let count = self.plan.count();
+        let is_wrong = self.plan.fires(|fault| matches!(fault, Fault::DiskWrong { chunk } if chunk % count == index));
+        is_wrong.then(|| made_up(&[5, index]))
     }
 
     fn send(&mut self, index: u64, round: u32) {
@@ -602,6 +620,14 @@ impl World {
         value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((value ^ (value >> 31)) % limit as u64) as usize
     }
+}
+
+fn sending(plan: &Plan, geometry: Geometry, source: &[PieceHash], root: Root) -> FileSending {
+    let sending = FileSending::new(geometry, plan.second_read, plan.answer());
+    let Some(chunks) = plan.record else { return sending };
+    let values: Vec<_> = source.chunks(chunks).map(PieceHash::merged).collect();
+    let bytes = chunks as u64 * u64::from(geometry.chunk_size().bytes());
+    sending.against(Recorded::parts(geometry, root, bytes, &values))
 }
 
 /// Hashes and root of the source: of real bytes, or made up where chunks are too large for a test to fill.
