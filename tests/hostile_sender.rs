@@ -203,6 +203,7 @@ fn begin() -> Begin {
         stored: Stored::Device,
         no_replace: false,
         quick: false,
+        record: true,
     }
 }
 

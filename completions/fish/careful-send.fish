@@ -1,4 +1,6 @@
-complete -c careful-send -l origin -d 'How the source is made sure of' -r -f -a "reread\t'Two reads that must agree, the second past the page cache'
+complete -c careful-send -l origin -d 'How the source is made sure of' -r -f -a "auto\t'Compared with its record, where it has one, else read twice'
+recorded\t'Compared with its record; a file without one is not transferred'
+reread\t'Two reads that must agree, the second past the page cache; no record is looked at'
 first-read\t'One read: wrong bytes from memory or disk are not noticed'"
 complete -c careful-send -l stored -d 'How the stored copy is checked' -r -f -a "device\t'Read back from the device, past the page cache'
 cache\t'Read back, but the page cache may answer'
@@ -19,6 +21,7 @@ complete -c careful-send -l include-from -d 'Read patterns to send from FILE, on
 complete -c careful-send -l files-from -d 'Send only what FILE names, one path a line (- for standard input)' -r -F
 complete -c careful-send -l min-size -d 'Leave out files smaller than SIZE' -r
 complete -c careful-send -l max-size -d 'Leave out files larger than SIZE' -r
+complete -c careful-send -l no-record -d 'Store no record of its origin with each copy'
 complete -c careful-send -l quick -d 'Believe size and time where the target exists, and do not check such files'
 complete -c careful-send -l no-replace -d 'Never replace a file that exists and differs'
 complete -c careful-send -s 4 -d 'Let ssh use IPv4 only'

@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn without_options_everything_is_checked() {
         let arguments = send(&["a", "b"]).expect("arguments");
-        assert_eq!(Origin::from(arguments.sending.origin), Origin::Reread);
+        assert_eq!((arguments.sending.origin, arguments.sending.no_record), (OriginChoice::Auto, false));
         assert_eq!(Stored::from(arguments.sending.stored), Stored::Device);
         assert!(!arguments.sending.quick && !arguments.sending.no_replace && arguments.results.require.is_none());
         assert_eq!(arguments.results.retry_for, Duration::from_secs(300));
@@ -319,6 +319,9 @@ mod tests {
         send(&["--stored", "cache", "--require", "stored=device", "a", "b"]).expect_err("never reached");
         send(&["--stored", "cache", "--require", "stored=cache", "a", "b"]).expect("reachable");
         send(&["--stored", "none", "--require", "durable=yes", "a", "b"]).expect("reachable");
+        send(&["--origin", "first-read", "--require", "origin=reread", "a", "b"]).expect_err("never reached");
+        send(&["--origin", "reread", "--require", "origin=recorded", "a", "b"]).expect_err("never reached");
+        send(&["--require", "origin=recorded", "a", "b"]).expect("reachable");
     }
 
     #[test]

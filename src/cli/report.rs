@@ -251,6 +251,13 @@ fn hint(failure: Failure) -> Option<&'static str> {
         Failure::StoredMismatch => "suspect the receiving disk or memory; the target was left as it is",
         Failure::ArrivedMismatch => "suspect memory or network of either side; the target was left as it is",
         Failure::SourceUnstable => "suspect the disk or memory of the source; the target was left as it is",
+        Failure::SourceCorrupt => {
+            "restore the source from a copy that careful-check verify finds right; if it was changed on purpose, touch it \
+             and seal it anew; the target was left as it is"
+        }
+        Failure::NotRecorded | Failure::RecordStale | Failure::RecordDamaged => {
+            "seal it (careful-check seal --renew), or leave out --origin recorded"
+        }
         Failure::SourceDenied => "check who may read the source; the other files are not affected",
         Failure::SourceNotRegular | Failure::NameRefused | Failure::TooLarge | Failure::PathTooLong => {
             return None;

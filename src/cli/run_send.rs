@@ -147,6 +147,8 @@ pub(super) fn remarks(report: &Arc<Report>) -> Remarks {
 fn plan(arguments: &SendArguments, sources: &[OsString]) -> Plan {
     Plan {
         second_read: Origin::from(arguments.sending.origin) > Origin::FirstRead,
+        records: arguments.sending.origin.records(),
+        record_copies: !arguments.sending.no_record,
         stored: arguments.sending.stored.into(),
         no_replace: arguments.sending.no_replace,
         quick: arguments.sending.quick,

@@ -242,6 +242,9 @@ pub struct Begin {
     /// Trust a target of the same length and time.
     #[n(5)]
     pub quick: bool,
+    /// Store a record with each copy.
+    #[n(6)]
+    pub record: bool,
 }
 
 /// The destination.

@@ -115,6 +115,12 @@ impl FileReceiving {
         self.misreads
     }
 
+    /// What every chunk is to hash to as it was announced, once all are staged.
+    #[must_use]
+    pub fn announced(&self) -> Option<Vec<PieceHash>> {
+        self.chunks.iter().map(|chunk| chunk.expected.filter(|_| chunk.is_staged())).collect()
+    }
+
     /// Whether a chunk of this number and round should be written: not if that or a later write is there already.
     #[must_use]
     pub fn wants(&self, index: ChunkIndex, round: u32) -> bool {

@@ -71,6 +71,7 @@ mod tests {
             stored: Stored::Device,
             no_replace: false,
             quick: false,
+            record: false,
         }
     }
 
@@ -82,13 +83,14 @@ mod tests {
     fn whatever_was_agreed_on_is_part_of_every_entry() {
         let entry = |begin: &Begin, ready: &Ready| Terms::new(begin, ready).entry(b"a/b", 3, ATTRIBUTES);
         let whole = entry(&begin(), &ready());
-        let changes: [fn(&mut Begin); 6] = [
+        let changes: [fn(&mut Begin); 7] = [
             |begin| begin.transfer[0] ^= 1,
             |begin| begin.destination[1] ^= 1,
             |begin| begin.single_file = true,
             |begin| begin.stored = Stored::Cache,
             |begin| begin.no_replace = true,
             |begin| begin.quick = true,
+            |begin| begin.record = true,
         ];
         for change in changes {
             let mut other = begin();

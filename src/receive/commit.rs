@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use super::directories::Held;
 use super::failure_of;
-use super::staging::{ReadBack, Staging, Target, modified, sync_failed};
+use super::staging::{ReadBack, Staging, Target, modified, record_equal, sync_failed};
 use crate::hash::Root;
 use crate::protocol::entry::Attributes;
 use crate::protocol::failure::Failure;
 use crate::protocol::receipt::{Durable, Stored};
+use crate::record::Content;
 use crate::seams::disk::{DiskFile, Kind, Metadata};
 
 /// A file under its final name, the name not yet flushed.
@@ -76,7 +77,7 @@ impl ReadBack {
     }
 
     fn rename_checked(&self, authorised: Root) -> Result<Metadata, Failure> {
-        if self.root != authorised {
+        if self.root != authorised || !self.is_as_recorded() {
             return Err(Failure::StoredMismatch);
         }
         let file = self.staging.file().metadata().map_err(|error| failure_of("look at a staging file", &error))?;
@@ -132,7 +133,8 @@ pub(super) fn confirm(
     file: &dyn DiskFile,
     attributes: Attributes,
     umask: u32,
-    root: Root,
+    content: &Content,
+    records: bool,
     stored: Stored,
 ) -> Result<Committed, Failure> {
     let seen = target.seen.ok_or(Failure::TargetChanged)?;
@@ -144,7 +146,7 @@ pub(super) fn confirm(
         if seen.is_own && seen.modified != modified(attributes) {
             file.set_modified(modified(attributes))?;
         }
-        Ok(())
+        if seen.is_own && records { record_equal(file, &seen, content) } else { Ok(()) }
     };
     adjust().map_err(|error| failure_of("set mode and time", &error))?;
     file.sync_all().map_err(|error| sync_failed(&error))?;
@@ -154,7 +156,7 @@ pub(super) fn confirm(
     if !found.same_file(&seen) || found.length_bytes != seen.length_bytes {
         return Err(Failure::TargetChanged);
     }
-    Ok(Committed { length_bytes: seen.length_bytes, root, stored, durable })
+    Ok(Committed { length_bytes: seen.length_bytes, root: content.root, stored, durable })
 }
 
 fn flush(place: &Held) -> Result<Durable, Failure> {

@@ -27,6 +27,7 @@ use crate::protocol::message::{FileAnswer, FromReceiver, FromSender, Hash32, Ind
 use crate::protocol::receipt::{Origin, Stored};
 use crate::protocol::receiving::{Action, FileReceiving};
 use crate::reading::hash_range;
+use crate::record::Content;
 use crate::seams::buffer::Parcel;
 use crate::seams::disk::{DiskFile, Reading, Writing, copy_all, write_all};
 use crate::transit::Transit;
@@ -432,8 +433,15 @@ impl FileJob {
         };
         let umask = self.session.attribute_umask;
         let (length, reading) = (self.geometry.length_bytes(), self.session.reading());
-        *phase = Phase::Flushed(staging.flush(length, self.entry.attributes, umask, reading)?);
+        let content = self.content();
+        *phase = Phase::Flushed(staging.flush(length, self.entry.attributes, umask, reading, content.as_ref())?);
         Ok(())
+    }
+
+    /// What is staged, as far as the announced hashes tell: for the record. A commit compares it with what was read back.
+    fn content(&self) -> Option<Content> {
+        let hashes = if self.session.records { self.shared().state.announced() } else { None };
+        Content::of_chunks(self.geometry, &hashes?)
     }
 
     fn after_sync(&self, synced: Result<(), Failure>) {
@@ -541,14 +549,16 @@ impl FileJob {
             }
             Phase::Unopened(target) => {
                 let hashes: Option<Vec<_>> = self.shared().target.iter().copied().collect();
-                if hashes.and_then(|hashes| Root::from_chaining_values(&hashes)) != Some(root) {
+                let content = hashes.and_then(|hashes| Content::of_chunks(self.geometry, &hashes));
+                let Some(content) = content.filter(|content| content.root == root) else {
                     return Err(Failure::Protocol);
-                }
+                };
                 let file = target.open_seen(Reading::Cached)?;
                 // A target is always read past the cache where that can be done, whatever was asked for.
                 let stored = if from_device { Stored::Device } else { Stored::Cache };
                 let umask = self.session.attribute_umask;
-                commit::confirm(&target, file.as_ref(), self.entry.attributes, umask, root, stored)
+                let (attributes, records) = (self.entry.attributes, self.session.records);
+                commit::confirm(&target, file.as_ref(), attributes, umask, &content, records, stored)
             }
             Phase::Writing(_) | Phase::Over => Err(Failure::Protocol),
         }

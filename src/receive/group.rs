@@ -23,6 +23,7 @@ use crate::protocol::message::{
 };
 use crate::protocol::receipt::{Origin, Stored};
 use crate::reading::hash_range;
+use crate::record::Content;
 use crate::seams::buffer::{Parcel, Piece, PieceBuffer};
 use crate::seams::disk::{DiskFile, Reading, Writing, write_all};
 use crate::transit::Transit;
@@ -260,8 +261,9 @@ impl GroupJob {
         if written.len() <= FLUSH_ONE_BY_ONE_MAX {
             let flush_one = |(index, staging, expected, length): (usize, Staging, PieceHash, u64)| {
                 let attributes = self.files[index].entry.attributes;
-                let umask = self.session.attribute_umask;
-                (index, expected, staging.flush(length, attributes, umask, self.session.reading()))
+                let (umask, reading) = (self.session.attribute_umask, self.session.reading());
+                let content = self.session.content(length, expected);
+                (index, expected, staging.flush(length, attributes, umask, reading, content.as_ref()))
             };
             return written.into_iter().map(flush_one).collect();
         }
@@ -340,7 +342,9 @@ impl GroupJob {
 
     fn confirm(&self, entry: &FileEntry, target: &Target, root: Root, stored: Stored) -> Result<Committed, Failure> {
         let file = target.open_seen(Reading::Cached)?;
-        commit::confirm(target, file.as_ref(), entry.attributes, self.session.attribute_umask, root, stored)
+        let content = Content::whole(entry.length_bytes, root);
+        let (umask, records) = (self.session.attribute_umask, self.session.records);
+        commit::confirm(target, file.as_ref(), entry.attributes, umask, &content, records, stored)
     }
 
     fn receipt(&self, done: Vec<(IndexedOrigin, Vec<u8>, Committed)>, failed: Vec<IndexedFailure>) -> FromReceiver {
@@ -372,7 +376,9 @@ impl GroupJob {
         let write = || {
             write_all(staging.file().as_ref(), &piece.bytes, 0)?;
             staging.file().set_length(piece.bytes.len() as u64)?;
-            staging.set_attributes(file.entry.attributes, self.session.attribute_umask, self.session.reading())
+            let content = piece.hash.and_then(|hash| self.session.content(piece.bytes.len() as u64, hash));
+            let (umask, reading) = (self.session.attribute_umask, self.session.reading());
+            staging.set_attributes(file.entry.attributes, umask, reading, content.as_ref())
         };
         match write() {
             Ok(()) => {
@@ -482,7 +488,9 @@ fn take_over(session: &Session, entry: &FileEntry, target: Target, root: Option<
         return Ok(Slot::Writing(staging, None));
     };
     // Flushed first: an error still pending would show here.
-    let flushed = staging.flush(length, entry.attributes, session.attribute_umask, session.reading())?;
+    let content = session.content(length, PieceHash(root.0));
+    let (umask, reading) = (session.attribute_umask, session.reading());
+    let flushed = staging.flush(length, entry.attributes, umask, reading, content.as_ref())?;
     let reader = flushed.staging().reader(session.reading())?;
     if root_of(reader.as_ref(), length)? == root {
         let stored = match session.begin.stored {

@@ -10,6 +10,7 @@ use super::quota::Quota;
 use super::receipt::Signer;
 use super::stage::Arrivals;
 use crate::chunk::ChunkSize;
+use crate::hash::{PieceHash, Root};
 use crate::jobs::Jobs;
 use crate::protocol::entry::{DirectoryTable, FileEntry};
 use crate::protocol::failure::Failure;
@@ -19,6 +20,7 @@ use crate::protocol::limits::{
 use crate::protocol::message::{Begin, Hash32};
 use crate::protocol::receipt::Stored;
 use crate::protocol::terms::Terms;
+use crate::record::Content;
 use crate::seams::buffer::{Parcel, Pool};
 use crate::seams::disk::Reading;
 use crate::wire::WireError;
@@ -71,6 +73,8 @@ pub(super) struct Session {
     /// Taken off the modes that are carried.
     pub(super) attribute_umask: u32,
     pub(super) replace: bool,
+    /// Whether a record is stored with each copy.
+    pub(super) records: bool,
     pub(super) pool: Pool,
     pub(super) quota: Option<Arc<Quota>>,
     /// Chunk streams that may be open at once, of chunks of the usual size.
@@ -99,6 +103,11 @@ impl Session {
     /// Whether this sender may replace targets.
     pub(super) fn may_replace(&self) -> bool {
         self.replace && !self.begin.no_replace
+    }
+
+    /// What is to be recorded of a small file.
+    pub(super) fn content(&self, length_bytes: u64, announced: PieceHash) -> Option<Content> {
+        self.records.then(|| Content::whole(length_bytes, Root(announced.0)))
     }
 
     /// Lets every job look whether pieces got lost between the stages.

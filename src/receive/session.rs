@@ -50,6 +50,8 @@ pub struct Policy {
     pub quota: Option<Arc<Quota>>,
     /// Memory of the connection.
     pub share: Share,
+    /// Whether a record is stored with each copy, where the sender asks for it.
+    pub records: bool,
 }
 
 impl Policy {
@@ -58,7 +60,15 @@ impl Policy {
     #[must_use]
     pub fn new(root: RootPolicy, umask: u32) -> Self {
         let is_same_person = matches!(root, RootPolicy::NamedBySender);
-        Self { root, replace: is_same_person, umask, exact_modes: is_same_person, quota: None, share: Share::FULL }
+        Self {
+            root,
+            replace: is_same_person,
+            umask,
+            exact_modes: is_same_person,
+            records: true,
+            quota: None,
+            share: Share::FULL,
+        }
     }
 }
 
@@ -248,6 +258,7 @@ fn session(
         },
         connection: connection.clone(),
         terms: Terms::new(&begin, ready),
+        records: begin.record && receiver.policy.records,
         begin,
         directories: Directories::new(destination),
         jobs,

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::directories::Held;
@@ -16,6 +16,7 @@ use crate::protocol::entry::{Attributes, Name};
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::LOCK_WAIT;
 use crate::protocol::receipt::Stored;
+use crate::record::{self, Content, Found, Record};
 use crate::seams::disk::{DiskFile, Kind, Metadata, Reading, Timestamp, Writing};
 
 /// Mode of a staging file until it gets that of its target.
@@ -75,6 +76,8 @@ pub(super) struct Staging {
     file: Arc<dyn DiskFile>,
     /// Opened before a mode was set under which it could not be.
     reader: OnceLock<Arc<dyn DiskFile>>,
+    /// Root of the record that was stored with it.
+    recorded: Mutex<Option<Root>>,
 }
 
 impl Staging {
@@ -107,8 +110,10 @@ impl Staging {
             if lock_before(file.as_ref(), patience)? && is_still_there(&target, &name, file.as_ref())? {
                 if is_taken_over {
                     make_usable(file.as_ref()).map_err(|error| failure_of("open a staging file", &error))?;
+                    // It may be that of other content.
+                    record::remove(file.as_ref()).map_err(|error| failure_of("remove a record", &error))?;
                 }
-                return Ok(Self { target, name, file, reader: OnceLock::new() });
+                return Ok(Self { target, name, file, reader: OnceLock::new(), recorded: Mutex::new(None) });
             }
         }
     }
@@ -123,16 +128,41 @@ impl Staging {
         &self.target
     }
 
-    /// Sets the attributes that the committed file is to have. Where its mode will forbid to open it for reading back, that
-    /// is done before.
-    pub(super) fn set_attributes(&self, attributes: Attributes, umask: u32, reading: Reading) -> io::Result<()> {
+    /// Sets the attributes that the committed file is to have, and stores a record of this content, if there is to be one.
+    /// Where its mode will forbid to open it for reading back, that is done before.
+    pub(super) fn set_attributes(
+        &self,
+        attributes: Attributes,
+        umask: u32,
+        reading: Reading,
+        content: Option<&Content>,
+    ) -> io::Result<()> {
         let mode = attributes.permissions() & !umask;
         if mode & OWNER_READS == 0 && self.reader.get().is_none() {
             let reader = self.target.place.directory.open_file(&self.name, reading)?;
             self.reader.get_or_init(|| reader);
         }
-        self.file.set_mode(mode)?;
-        self.file.set_modified(modified(attributes))
+        self.file.set_modified(modified(attributes))?;
+        if let Some(content) = content {
+            self.store_record(content)?;
+        }
+        self.file.set_mode(mode)
+    }
+
+    /// A record with the time that the file system made of the one it was given. It counts only under the final name.
+    fn store_record(&self, content: &Content) -> io::Result<()> {
+        let record = Record::new(content.clone(), self.file.metadata()?.modified);
+        let stored = match record::store(self.file.as_ref(), &record) {
+            // By an earlier flush it has the mode of its target, under which its owner may not write.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.file.set_mode(WRITABLE_MODE)?;
+                record::store(self.file.as_ref(), &record)
+            }
+            stored => stored,
+        };
+        let root = keep_going(stored)?.map(|()| content.root);
+        *self.recorded.lock().unwrap_or_else(PoisonError::into_inner) = root;
+        Ok(())
     }
 
     /// Cuts to the exact length, sets the attributes and flushes everything.
@@ -142,10 +172,11 @@ impl Staging {
         attributes: Attributes,
         umask: u32,
         reading: Reading,
+        content: Option<&Content>,
     ) -> Result<Flushed, Failure> {
         let prepare = || {
             self.file.set_length(length_bytes)?;
-            self.set_attributes(attributes, umask, reading)
+            self.set_attributes(attributes, umask, reading, content)
         };
         prepare().map_err(|error| failure_of("finish a staging file", &error))?;
         self.file.sync_all().map_err(|error| sync_failed(&error))?;
@@ -234,6 +265,12 @@ impl ReadBack {
         self.staging
     }
 
+    /// Whether the record that was stored with it, if any, is one of what was read back.
+    pub(super) fn is_as_recorded(&self) -> bool {
+        let recorded = *self.staging.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        recorded.is_none_or(|recorded| recorded == self.root)
+    }
+
     /// Name of the staging file.
     pub(super) fn staging_name(&self) -> &OsString {
         &self.staging.name
@@ -251,6 +288,31 @@ pub(super) fn remove_leftover(target: &Target) {
         && let Err(error) = directory.remove_file(&name)
     {
         tracing::warn!("remove a staging file: {error}");
+    }
+}
+
+/// Adds a record to a target that was there already, equal and open as `file`. One that says the same content gets the
+/// new time, if it had fitted before; any other stays as it is.
+pub(super) fn record_equal(file: &dyn DiskFile, seen: &Metadata, content: &Content) -> io::Result<()> {
+    let now = file.metadata()?;
+    let stored = match record::find(file, &now) {
+        Found::Nothing => record::store(file, &Record::new(content.clone(), now.modified)),
+        Found::Stale(record) if record.fits(seen) && record.content.root == content.root => {
+            record::store(file, &Record { modified: now.modified, ..record })
+        }
+        Found::Fits(_) | Found::Stale(_) | Found::Damaged => Ok(()),
+    };
+    keep_going(stored).map(drop)
+}
+
+/// Where there can be no record there is none: the copy is no worse for it.
+fn keep_going(stored: io::Result<()>) -> io::Result<Option<()>> {
+    match stored {
+        Err(error) if record::is_refused(&error) => {
+            tracing::debug!("no record is stored: {error}");
+            Ok(None)
+        }
+        stored => stored.map(Some),
     }
 }
 

@@ -1,3 +1,5 @@
+//! Records are restored as they were stored; what is no record is refused.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -4,6 +4,7 @@
 //! Longer than 400 lines because its parts share the state of one job, and apart would only hide that.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::Problem;
 use super::job::{JobError, Session};
+use super::origin;
 use super::receipt::{self, Sent};
 use super::source::{OpenSource, Uploads, check_unchanged, open_past_cache, origin_word};
 use super::walk::{FileWork, SourceFile, attributes_of};
@@ -24,6 +26,7 @@ use crate::protocol::message::{ChunkHeader, FileAnswer, FromReceiver, FromSender
 use crate::protocol::receipt::Origin;
 use crate::protocol::sending::{Action, FileSending, Repairs};
 use crate::reading::{hash_range, read_range};
+use crate::record::Record;
 use crate::seams::buffer::{Parcel, Piece};
 use crate::seams::disk::DiskFile;
 use crate::transit::Transit;
@@ -47,8 +50,7 @@ pub(super) async fn send(session: &Arc<Session>, work: &FileWork) -> Result<(), 
 }
 
 async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError> {
-    let source = work.file.clone();
-    let open = workers::run(move || OpenSource::open(&source)).await?;
+    let (open, record) = open(session, &work.file).await?;
     let geometry = geometry_of(open.before.length_bytes, session.plan.chunk_bytes)?;
     let entry = FileEntry {
         directory: work.file.place,
@@ -78,21 +80,18 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
         FromReceiver::Refused(failure) => return Err(failure.into()),
         _ => return Err(Failure::Protocol.into()),
     };
+    let state = origin::sending(geometry, session.plan.second_read, answer, record.as_ref());
     let job = Arc::new(FileJob {
         session: Arc::clone(session),
         number,
+        is_recorded: record.is_some(),
         source: work.file.clone(),
         open,
         meant: session.terms.entry(&path, entry.length_bytes, entry.attributes),
         geometry,
         past_cache: OnceLock::new(),
         hashing: Transit::default(),
-        shared: Mutex::new(Shared {
-            state: FileSending::new(geometry, session.plan.second_read, answer),
-            pieces: HashMap::new(),
-            counted: Repairs::default(),
-            problem: None,
-        }),
+        shared: Mutex::new(Shared { state, pieces: HashMap::new(), counted: Repairs::default(), problem: None }),
         wake: Notify::new(),
     });
     let uploads: Arc<dyn Uploads> = Arc::clone(&job) as Arc<dyn Uploads>;
@@ -114,6 +113,17 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
         Err(JobError::Wire(WireError::Unwanted)) => Err(session.why_unwanted(&mut incoming).await),
         Err(error) => Err(error),
     }
+}
+
+/// Opens the source and reads its record, if that is to be used and fits.
+async fn open(session: &Arc<Session>, file: &SourceFile) -> Result<(OpenSource, Option<Record>), Problem> {
+    let (session, source) = (Arc::clone(session), file.clone());
+    let open = move || {
+        let open = OpenSource::open(&source)?;
+        let record = session.record_of(&source, open.file.as_ref(), &open.before)?;
+        Ok((open, record))
+    };
+    workers::run(open).await
 }
 
 /// Chunks of the wanted size, or of the nearest one that gives two of them at least and keeps their number in bounds.
@@ -144,6 +154,8 @@ struct FileJob {
     /// Name, length and attributes under a hash, which the receiver compares before it renames.
     meant: Hash32,
     geometry: Geometry,
+    /// Whether a record is the reference.
+    is_recorded: bool,
     past_cache: OnceLock<Arc<dyn DiskFile>>,
     /// Chunks that were read and are not hashed yet.
     hashing: Transit<u64>,
@@ -244,6 +256,7 @@ impl FileJob {
                 runs.flush(outgoing, self).await?;
                 outgoing.send(&FromSender::Redo { round, chunks }).await?;
             }
+            Action::GiveUp(Failure::SourceCorrupt) => return Err(self.differs_from_record().await.into()),
             Action::GiveUp(failure) => return Err(failure.into()),
             Action::Commit(root) => {
                 runs.flush(outgoing, self).await?;
@@ -257,7 +270,25 @@ impl FileJob {
         Ok(None)
     }
 
+    /// What a source is that does not fit its record: corrupt, unless somebody is writing to it.
+    async fn differs_from_record(&self) -> Problem {
+        let (source, before) = (self.source.clone(), self.open.before);
+        if let Err(problem) = workers::run(move || check_unchanged(&source, &before)).await {
+            return problem;
+        }
+        let chunks = self.shared().state.wrong_by_record();
+        let chunk_bytes = u64::from(self.geometry.chunk_size().bytes());
+        let range = |chunks: Range<u64>| {
+            let end = (chunks.end * chunk_bytes).min(self.geometry.length_bytes());
+            format!("between byte {} and byte {end}", chunks.start * chunk_bytes)
+        };
+        Problem { failure: Failure::SourceCorrupt, detail: chunks.map(range) }
+    }
+
     fn origin(&self) -> Origin {
+        if self.is_recorded {
+            return Origin::Recorded;
+        }
         let second_read = self.past_cache.get().filter(|_| self.session.plan.second_read);
         origin_word(second_read.map(AsRef::as_ref))
     }

@@ -64,6 +64,8 @@ pub(super) async fn send(session: &Arc<Session>, work: &mut GroupWork) -> Result
 struct File {
     source: SourceFile,
     before: Option<Metadata>,
+    /// What it must be by its record, if it has one that fits.
+    record: Option<Root>,
     /// Of what was read last, and so of what the receiver is told.
     root: Option<Root>,
     bytes: Option<PieceBuffer>,
@@ -135,6 +137,16 @@ impl File {
         matches!(self.state, State::Waiting | State::Wanted)
     }
 
+    /// Whether what was read last is not what the record says.
+    fn differs_from_record(&self) -> bool {
+        self.is_open() && self.root.is_some() && self.record.is_some_and(|record| self.root != Some(record))
+    }
+
+    /// The word for content that two reads agree on, or that one read and the record do.
+    fn word(&self, root: Root, by_reads: Origin) -> Origin {
+        if self.record == Some(root) { Origin::Recorded } else { by_reads }
+    }
+
     fn was_sent_before(&self) -> bool {
         self.misarrivals + self.rewrites > 0
     }
@@ -180,6 +192,7 @@ impl<'a> Group<'a> {
         let file = |source: &SourceFile| File {
             source: source.clone(),
             before: None,
+            record: None,
             root: None,
             bytes: None,
             origin: None,
@@ -207,8 +220,32 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Reads these files and has them hashed.
+    /// Reads these files and has them hashed. What differs from its record is read once more, past the cache, and given up
+    /// if it still does: nothing of it leaves this side.
     async fn read(&mut self, positions: Vec<usize>, past_cache: bool) {
+        self.read_once(positions.clone(), past_cache).await;
+        let doubted: Vec<usize> =
+            positions.into_iter().filter(|&position| self.files[position].differs_from_record()).collect();
+        for &position in &doubted {
+            let file = &mut self.files[position];
+            (file.root, file.bytes) = (None, None);
+        }
+        self.read_once(doubted.clone(), true).await;
+        for position in doubted {
+            let file = &self.files[position];
+            if file.differs_from_record() {
+                let (source, before) = (file.source.clone(), file.before);
+                let look = move || check_unchanged(&source, &before.ok_or(Failure::Protocol)?);
+                let looked = workers::run(look).await;
+                let problem = looked.err().unwrap_or(Failure::SourceCorrupt.into());
+                self.files[position].fail(self.session, problem);
+            } else if file.root.is_some() {
+                self.session.counters.repaired(Caught::AtSource.repair());
+            }
+        }
+    }
+
+    async fn read_once(&mut self, positions: Vec<usize>, past_cache: bool) {
         if positions.is_empty() {
             return;
         }
@@ -223,9 +260,9 @@ impl<'a> Group<'a> {
             .iter()
             .map(|&position| (position, self.files[position].source.clone(), self.files[position].before))
             .collect();
-        let queue = self.session.read.clone();
+        let (session, queue) = (Arc::clone(self.session), self.session.read.clone());
         let task = move |_: &mut _| {
-            let (pieces, outcomes) = read_files(&wanted, past_cache);
+            let (pieces, outcomes) = read_files(&session, &wanted, past_cache);
             hashing.transit.enter(());
             if opened.send(outcomes).is_ok() && queue.blocking_send(Parcel { job: number, round: 0, pieces }).is_err() {
                 tracing::debug!("a group was read after the session's end");
@@ -236,7 +273,10 @@ impl<'a> Group<'a> {
         let was_read = outcomes.is_ok();
         for (position, outcome) in outcomes.unwrap_or_default() {
             match outcome {
-                Ok(before) => self.files[position].before = Some(before),
+                Ok((before, record)) => {
+                    self.files[position].before = Some(before);
+                    self.files[position].record = record;
+                }
                 Err(problem) => self.files[position].fail(self.session, problem),
             }
         }
@@ -416,7 +456,7 @@ impl<'a> Group<'a> {
                 continue;
             }
             match read {
-                Ok((root, origin)) if file.root == Some(root) => file.origin = Some((root, origin)),
+                Ok((root, origin)) if file.root == Some(root) => file.origin = Some((root, file.word(root, origin))),
                 Ok(_) => self.settle(position).await,
                 Err(problem) => file.fail(self.session, problem),
             }
@@ -435,8 +475,11 @@ impl<'a> Group<'a> {
         let file = &mut self.files[position];
         match outcome {
             Ok((first, second)) if first == second => {
-                let (root, _) = second;
-                file.origin = Some(second);
+                let (root, origin) = second;
+                if file.record.is_some_and(|record| record != root) {
+                    return file.fail(session, Failure::SourceCorrupt);
+                }
+                file.origin = Some((root, file.word(root, origin)));
                 if file.root == Some(root) {
                     session.counters.repaired(Caught::AtSource.repair());
                 } else {
@@ -514,20 +557,19 @@ impl<'a> Group<'a> {
             .into_iter()
             .filter_map(|position| {
                 let file = &self.files[position];
-                Some((position, file.source.clone(), file.before?, file.root))
+                // Where a record says the same as the first read nothing is read again.
+                let is_known = !self.session.plan.second_read || file.record.is_some() && file.record == file.root;
+                Some((position, file.source.clone(), file.before?, file.root.filter(|_| is_known)))
             })
             .collect();
-        let is_second_read_wanted = self.session.plan.second_read;
         let (sender, receiver) = oneshot::channel();
         let workers: Workers = self.session.second_readers.clone();
         tokio::spawn(async move {
             let task = move |memory: &mut _| {
-                let read = |(position, source, before, root): (usize, SourceFile, Metadata, Option<Root>)| {
-                    let outcome = match root {
-                        Some(root) if !is_second_read_wanted => {
-                            check_unchanged(&source, &before).map(|()| (root, Origin::FirstRead))
-                        }
-                        _ => second_read(&source, &before, memory),
+                let read = |(position, source, before, known): (usize, SourceFile, Metadata, Option<Root>)| {
+                    let outcome = match known {
+                        Some(root) => check_unchanged(&source, &before).map(|()| (root, Origin::FirstRead)),
+                        None => second_read(&source, &before, memory),
                     };
                     (position, outcome)
                 };

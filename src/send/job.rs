@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::origin::Told;
 use super::source::Uploads;
 use super::{Observer, Plan, Problem};
 use crate::jobs::Jobs;
@@ -75,6 +76,7 @@ pub(super) struct Session {
     pub(super) proven: AtomicU64,
     /// Whether something that the receiver said arrived damaged.
     pub(super) heard_garbled: AtomicBool,
+    pub(super) told: Told,
 }
 
 impl Session {

@@ -8,6 +8,7 @@ mod file;
 mod filters;
 mod group;
 mod job;
+mod origin;
 mod receipt;
 mod session;
 mod small_files;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use filters::Filters;
+pub use origin::Records;
 pub use transfer::run;
 pub use walk::PathList;
 
@@ -36,8 +38,12 @@ pub struct Plan {
     pub sources: Vec<PathBuf>,
     /// As the person wrote it, where the sender names the destination; else empty.
     pub destination: Vec<u8>,
-    /// Whether every source is read a second time, past the page cache.
+    /// Whether every source that no record stands for is read a second time, past the page cache.
     pub second_read: bool,
+    /// What a record of a source is good for.
+    pub records: Records,
+    /// Whether the receiver is asked to store a record with each copy.
+    pub record_copies: bool,
     /// How the stored copy is to be checked.
     pub stored: Stored,
     /// Never replace a target.
@@ -63,6 +69,8 @@ impl Plan {
             sources,
             destination,
             second_read: true,
+            records: Records::Used,
+            record_copies: true,
             stored: Stored::Device,
             no_replace: false,
             quick: false,

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::backlog::{Backlog, put_back, take_back};
 use super::job::{JobError, Session};
+use super::origin::Told;
 use super::source::{self, Uploads};
 use super::walk::{self, Found};
 use super::{Ended, Observer, Plan, file, group};
@@ -103,6 +104,7 @@ impl Opening<'_> {
             stored: self.plan.stored,
             no_replace: self.plan.no_replace,
             quick: self.plan.quick,
+            record: self.plan.record_copies,
         }
     }
 
@@ -135,6 +137,7 @@ impl Opening<'_> {
             numbers: AtomicU64::new(0),
             proven: AtomicU64::new(0),
             heard_garbled: AtomicBool::new(false),
+            told: Told::default(),
         })
     }
 }

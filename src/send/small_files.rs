@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 use super::Problem;
+use super::job::Session;
 use super::source::{OpenSource, Uploads, open_past_cache, origin_word};
 use super::walk::SourceFile;
 use crate::hash::{Position, Root};
@@ -16,13 +17,14 @@ use crate::seams::buffer::{Parcel, Piece, PieceBuffer};
 use crate::seams::disk::{DiskFile, Metadata};
 use crate::transit::Transit;
 
-/// Position of a file and what its first read found.
-pub(super) type Outcome = (usize, Result<Metadata, Problem>);
+/// Position of a file and what its first read found; with the root of its record, if that fits.
+pub(super) type Outcome = (usize, Result<(Metadata, Option<Root>), Problem>);
 /// Position of a file and what its second read found.
 pub(super) type SecondRead = (usize, Result<(Root, Origin), Problem>);
 
 /// Reads whole files; what cannot be read is told and left out.
 pub(super) fn read_files(
+    session: &Session,
     wanted: &[(usize, SourceFile, Option<Metadata>)],
     past_cache: bool,
 ) -> (Vec<Piece>, Vec<Outcome>) {
@@ -30,10 +32,10 @@ pub(super) fn read_files(
     let mut outcomes = Vec::with_capacity(wanted.len());
     let mut room = GROUP_BYTES_MAX + SMALL_FILE_BYTES_MAX;
     for (position, source, before) in wanted {
-        let read = read_file(source, before.as_ref(), past_cache, room).map(|(bytes, before)| {
+        let read = read_file(session, source, before.as_ref(), past_cache, room).map(|(bytes, found)| {
             room -= bytes.len() as u64;
             pieces.push(Piece { index: *position as u64, hash: None, bytes });
-            before
+            found
         });
         outcomes.push((*position, read));
     }
@@ -41,11 +43,12 @@ pub(super) fn read_files(
 }
 
 fn read_file(
+    session: &Session,
     source: &SourceFile,
     before: Option<&Metadata>,
     past_cache: bool,
     room: u64,
-) -> Result<(PieceBuffer, Metadata), Problem> {
+) -> Result<(PieceBuffer, (Metadata, Option<Root>)), Problem> {
     let (file, now): (Arc<dyn DiskFile>, Metadata) = match (past_cache, before) {
         (true, Some(before)) => (open_past_cache(source, before)?, *before),
         _ => {
@@ -58,10 +61,11 @@ fn read_file(
     if !fits || before.is_some_and(|before| !before.unchanged(&now)) {
         return Err(Failure::SourceChanged.into());
     }
+    let record = session.record_of(source, file.as_ref(), &now)?.map(|record| record.content.root);
     let length = usize::try_from(now.length_bytes).expect("small files fit into memory");
     let mut bytes = PieceBuffer::unpooled(length);
     read_range(file.as_ref(), 0..now.length_bytes, &mut bytes).map_err(|error| Problem::reading(&error))?;
-    if bytes.len() == length { Ok((bytes, now)) } else { Err(Failure::SourceChanged.into()) }
+    if bytes.len() == length { Ok((bytes, (now, record))) } else { Err(Failure::SourceChanged.into()) }
 }
 
 /// Reads and hashes a small file past the cache. The file must be what it was before the first read, and stay so.

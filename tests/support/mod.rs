@@ -501,11 +501,34 @@ pub(crate) fn say(words: &str) {
     eprintln!("{words}");
 }
 
-/// A file system in memory, mounted below a place and unmounted in the end. Root only.
+/// Makes an ext4 file system in an image file of so many bytes; false, said loudly, where that cannot be done.
+pub(crate) fn make_ext4(image: &Path, length: u64) -> bool {
+    let blocks = (length / 4096).to_string();
+    match Command::new("mkfs.ext4").args(["-q", "-F", "-b", "4096"]).arg(image).arg(blocks).output() {
+        Ok(output) if output.status.success() => true,
+        other => {
+            skipped(&format!("mkfs.ext4 failed: {other:?}"));
+            false
+        }
+    }
+}
+
+/// Flips a bit in the middle of the one place in the image that holds these bytes, a block at least.
+pub(crate) fn flip_in_image(image: &Path, bytes: &[u8]) {
+    const BLOCK: usize = 4096;
+    let mut content = std::fs::read(image).expect("an image");
+    let mut places = content.chunks(BLOCK).enumerate().filter(|(_, block)| *block == &bytes[..BLOCK]);
+    let (block, _) = places.next().expect("the bytes are in the image");
+    assert!(places.next().is_none(), "the bytes are in one place only");
+    content[block * BLOCK + BLOCK / 2] ^= 0x10;
+    std::fs::write(image, content).expect("an image");
+}
+
+/// A file system, mounted below a place and unmounted in the end. Root only.
 pub(crate) struct Mount(PathBuf);
 
 impl Mount {
-    /// Nothing, said loudly, where mounting is not permitted.
+    /// One in memory; nothing, said loudly, where mounting is not permitted.
     pub(crate) fn tmpfs(directory: &Path, options: &str) -> Option<Self> {
         if !is_root() {
             skipped("mounting needs root");
@@ -520,6 +543,29 @@ impl Mount {
                 None
             }
         }
+    }
+
+    /// The file system in an image file; nothing, said loudly, where mounting is not permitted.
+    pub(crate) fn image(image: &Path, directory: &Path) -> Option<Self> {
+        if !is_root() {
+            skipped("mounting needs root");
+            return None;
+        }
+        std::fs::create_dir_all(directory).expect("a directory");
+        match Command::new("mount").args(["-o", "loop"]).args([image, directory]).output() {
+            Ok(output) if output.status.success() => Some(Self(directory.to_owned())),
+            other => {
+                skipped(&format!("mount failed: {other:?}"));
+                None
+            }
+        }
+    }
+
+    /// Everything is in the image afterwards, and nothing of it in memory.
+    pub(crate) fn unmount(self) {
+        let status = Command::new("umount").arg(&self.0).status().expect("umount");
+        assert!(status.success());
+        std::mem::forget(self);
     }
 
     /// Mounts it anew with other options: `ro`, another size.

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Requirement;
 use super::sending::SendingArguments;
-use crate::protocol::receipt::Stored;
+use crate::protocol::receipt::{Origin, Stored};
 
 /// How good the result must be, how long it is tried for, and what is kept of it.
 #[derive(Clone, Debug, Args)]
@@ -33,9 +33,16 @@ pub struct ResultArguments {
 impl ResultArguments {
     /// Why the requirement can never be met by what is asked of the sending side, for a person.
     pub(crate) fn contradiction(&self, sending: &SendingArguments) -> Option<String> {
-        let required = self.require?.stored?;
-        let reached = Stored::from(sending.stored);
-        (reached < required)
-            .then(|| format!("--stored {} can never reach --require stored={}", reached.word(), required.word()))
+        let required = self.require?;
+        let (stored, origin) = (Stored::from(sending.stored), Origin::from(sending.origin));
+        let stored = required
+            .stored
+            .filter(|&required| stored < required)
+            .map(|required| format!("--stored {} can never reach --require stored={}", stored.word(), required.word()));
+        stored.or_else(|| {
+            required.origin.filter(|&required| origin < required).map(|required| {
+                format!("--origin {} can never reach --require origin={}", origin.word(), required.word())
+            })
+        })
     }
 }

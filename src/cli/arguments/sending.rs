@@ -8,13 +8,24 @@ use clap::{Args, ValueEnum};
 
 use crate::protocol::limits::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN};
 use crate::protocol::receipt::{Origin, Stored};
+use crate::send::Records;
 
 /// What is sent, and how carefully.
 #[derive(Clone, Debug, Args)]
 pub struct SendingArguments {
     /// How the source is made sure of
-    #[arg(long, value_name = "HOW", value_enum, default_value_t = OriginChoice::Reread)]
+    ///
+    /// A record is what careful-check seal, or an earlier transfer, stored with a file. A source that differs from its
+    /// record, with size and time unchanged, is not transferred: exit code 41. A record that the file was changed after is
+    /// told of and not relied on.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = OriginChoice::Auto)]
     pub origin: OriginChoice,
+
+    /// Store no record of its origin with each copy
+    ///
+    /// With a record the next transfer of the copy, and careful-check verify, compare it with what the source is now.
+    #[arg(long)]
+    pub no_record: bool,
 
     /// How the stored copy is checked
     #[arg(long, value_name = "HOW", value_enum, default_value_t = StoredChoice::Device)]
@@ -50,10 +61,26 @@ fn chunk_size(text: &str) -> Result<u32, String> {
 /// Value of `--origin`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OriginChoice {
-    /// Two reads that must agree, the second past the page cache
+    /// Compared with its record, where it has one, else read twice
+    Auto,
+    /// Compared with its record; a file without one is not transferred
+    Recorded,
+    /// Two reads that must agree, the second past the page cache; no record is looked at
     Reread,
     /// One read: wrong bytes from memory or disk are not noticed
     FirstRead,
+}
+
+impl OriginChoice {
+    /// What a record of a source is good for.
+    #[must_use]
+    pub fn records(self) -> Records {
+        match self {
+            Self::Auto => Records::Used,
+            Self::Recorded => Records::Demanded,
+            Self::Reread | Self::FirstRead => Records::Ignored,
+        }
+    }
 }
 
 /// Value of `--stored`.
@@ -67,9 +94,11 @@ pub enum StoredChoice {
     None,
 }
 
+/// The most that a receipt can say.
 impl From<OriginChoice> for Origin {
     fn from(choice: OriginChoice) -> Self {
         match choice {
+            OriginChoice::Auto | OriginChoice::Recorded => Self::Recorded,
             OriginChoice::Reread => Self::Reread,
             OriginChoice::FirstRead => Self::FirstRead,
         }

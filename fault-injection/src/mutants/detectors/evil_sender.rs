@@ -92,6 +92,7 @@ impl Sender {
             stored: Stored::Device,
             no_replace: false,
             quick: false,
+            record: true,
         };
         outgoing.send(&FromSender::Begin(begin.clone())).await.expect("a stream that takes messages");
         loop {
