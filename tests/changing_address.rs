@@ -33,7 +33,8 @@ impl Between {
             .iter()
             .map(|address| SocketAddr::new(address.parse().expect("an address"), port))
             .collect();
-        let words = ["source", &ticket.to_string(), "--json", "-vv", "--retry-for", "1m"];
+        // Within a firewall that lets one port through: the second connection needs it as the first did.
+        let words = ["source", &ticket.to_string(), "--json", "-vv", "--retry-for", "1m", "--port", "50000"];
         let sender = start(&mut hosts.on(Host::One, &place.sender(&words)));
         let between = Self { place, hosts, sender, receiver };
         wait_for("some data to arrive", || between.arrived() >= BEFORE);

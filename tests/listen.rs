@@ -67,6 +67,32 @@ fn a_ticket_delivers_and_both_sides_end_well() {
 }
 
 #[test]
+fn both_sides_use_the_ports_they_are_told_and_none_other() {
+    let place = place_with_tree();
+    let taken = [(); 2].map(|()| std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket"));
+    let ports = taken.each_ref().map(|socket| socket.local_addr().expect("an address").port());
+    let [one, other] = ports.map(|port| port.to_string());
+    let on_all = |words: &[&str]| place.receiver(&[&["--listen", "0.0.0.0"], words, &["in"]].concat());
+    let ran = run(&mut on_all(&["--port", &one])).exits(10);
+    assert!(ran.stderr.contains(&format!("no UDP port of {one} is free")), "{}", ran.stderr);
+    assert_eq!(ran.stdout, "", "no ticket");
+
+    let [for_receiver, for_sender] = taken;
+    drop(for_receiver);
+    let mut receiver = start(&mut on_all(&["--port", &one]));
+    let ticket = receiver.first_line();
+    let addresses = ticket.parse::<Ticket>().expect("a ticket").addresses;
+    assert!(addresses.iter().all(|address| address.port() == ports[0]), "{addresses:?}");
+
+    let ran = run(&mut place.sender(&["src/", &ticket, "--port", &other])).exits(35);
+    assert!(ran.stderr.contains(&format!("no UDP port of {other} is free")), "{}", ran.stderr);
+    drop(for_sender);
+    run(&mut place.sender(&["src/", &ticket, "--port", &other])).exits(0);
+    receiver.finish().exits(0);
+    assert_eq!(tree(&place.path("src")), tree(&place.path("in")));
+}
+
+#[test]
 fn the_contents_of_a_directory_and_single_files_land_directly_in_the_directory() {
     let place = place_with_tree();
     let listening = listen(&place, &["in"]);

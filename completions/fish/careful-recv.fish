@@ -1,5 +1,6 @@
 complete -c careful-recv -l listen -d 'Wait for one transfer, and print the ticket for it' -r
 complete -c careful-recv -l expires -d 'How long the ticket is good for' -r
+complete -c careful-recv -l port -d 'UDP port to use, or several of which the first free one is taken' -r
 complete -c careful-recv -l replace -d 'Let the sender replace files that exist and differ'
 complete -c careful-recv -l stdio -d 'Started by careful-send: one line each way over standard input and output'
 complete -c careful-recv -l json -d 'Print events as JSON Lines on standard output, the summary always last'

@@ -9,6 +9,7 @@ complete -c careful-send -l chunk-size -d 'Size of the chunks that large files t
 complete -c careful-send -l require -d 'The least that every receipt must prove, else exit code 42' -r
 complete -c careful-send -l retry-for -d 'How long a lost connection is tried again' -r
 complete -c careful-send -l receipts -d 'Append the signed receipts to FILE, one JSON object a line' -r -F
+complete -c careful-send -l port -d 'UDP port to use, or several of which the first free one is taken' -r
 complete -c careful-send -s e -l ssh -d 'The command that is run as ssh, with its options' -r
 complete -c careful-send -s J -d 'Reach the host by way of another one, as ssh -J' -r
 complete -c careful-send -s i -d 'File with the key to log in with, as ssh -i' -r

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use careful::seams::packet::{Carrier, Packets};
+use careful::seams::packet::{Carrier, Packets, PortRange};
 use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
@@ -45,6 +45,10 @@ impl Packets for FaultyPackets {
 
     fn endpoint_seed(&self) -> Option<[u8; 32]> {
         self.inner.endpoint_seed()
+    }
+
+    fn ports(&self) -> Option<PortRange> {
+        self.inner.ports()
     }
 
     fn carrier(&self) -> Carrier {

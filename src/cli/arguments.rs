@@ -2,6 +2,7 @@
 //!
 //! What a value means is judged here as far as that needs nothing from outside. **No file is touched.**
 
+mod network;
 mod remote;
 mod results;
 mod selection;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Parser};
 
+pub use self::network::NetworkArguments;
 pub use self::remote::{RemoteArguments, SshCommand};
 pub use self::results::ResultArguments;
 pub use self::selection::{RuleArguments, RuleWord, SelectionArguments};
@@ -68,6 +70,10 @@ pub struct SendArguments {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
     pub results: ResultArguments,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub network: NetworkArguments,
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
@@ -143,6 +149,10 @@ pub struct RecvArguments {
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
     pub expires: Duration,
 
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub network: NetworkArguments,
+
     /// Started by careful-send: one line each way over standard input and output
     #[arg(long, hide = true)]
     pub stdio: bool,
@@ -170,7 +180,16 @@ impl RecvArguments {
     /// Where to wait and what to receive into; the error explains for a person.
     pub fn listen(&self) -> Result<ListenPlan, String> {
         match &self.listen_on {
-            Some(value) => ListenPlan::new(value.as_deref(), self.directory.as_ref()),
+            Some(value) => {
+                let plan = ListenPlan::new(value.as_deref(), self.directory.as_ref())?;
+                match self.network.port {
+                    Some(ports) if plan.address.port() != 0 => Err(format!(
+                        "--listen names the port {} and --port {ports} another choice: give one of the two",
+                        plan.address.port()
+                    )),
+                    _ => Ok(plan),
+                }
+            }
             None => {
                 Err("careful-recv waits for a sender only with --listen, as in: careful-recv --listen DIR (to copy \
                          on this host, careful-send SRC... DEST is enough)"
@@ -337,6 +356,19 @@ mod tests {
         ] {
             let plan = recv(line).expect("arguments").listen().expect("a plan");
             assert_eq!((plan.address.to_string().as_str(), plan.directory), (address, PathBuf::from(directory)));
+        }
+    }
+
+    #[test]
+    fn ports_are_named_once() {
+        let ports = |line: &[&str]| recv(line).expect("arguments").listen().map(|plan| plan.address.port());
+        assert_eq!(ports(&["--listen", "--port", "50000-50100", "in"]), Ok(0));
+        assert_eq!(ports(&["--listen", "10.0.0.1", "--port", "50000", "in"]), Ok(0));
+        let error = ports(&["--listen", ":4433", "--port", "50000-50100", "in"]).expect_err("two choices");
+        assert!(error.contains("4433") && error.contains("50000-50100"), "{error}");
+        for text in ["0", "100-1", "many", "1-65536"] {
+            let error = send(&["--port", text, "a", "b"]).expect_err(text).to_string();
+            assert!(error.contains("50000-50100"), "{error}");
         }
     }
 

@@ -97,6 +97,7 @@ pub(super) fn not_reached(error: &MeetError, other: &str, by_ticket: bool, repor
             let hint = by_ticket.then_some("ask for a new ticket: each serves one receiver");
             (error.to_string(), hint, ExitCode::NotAdmitted)
         }
+        MeetError::Wire(error @ WireError::Socket(_)) => (with_causes(error), None, ExitCode::NotConnected),
         MeetError::Wire(error) => {
             let hint = match by_ticket {
                 true => "is it still waiting, and is UDP let through?",

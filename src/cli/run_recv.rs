@@ -47,7 +47,8 @@ pub fn main() -> std::process::ExitCode {
     };
     let umask = take_umask();
     let open_files_max = raise_open_files_limit().saturating_sub(OTHER_FILES).clamp(16, 1024);
-    let receiving = Receiving { report, umask, open_files_max };
+    let environment = Environment::real_on(arguments.network.port);
+    let receiving = Receiving { report, umask, open_files_max, environment };
     let outcome = match arguments.mode() {
         Ok(RecvMode::Stdio) => runtime.block_on(receiving.as_child()),
         Ok(RecvMode::Listen(plan)) => {
@@ -68,6 +69,7 @@ struct Receiving {
     report: Report,
     umask: u32,
     open_files_max: usize,
+    environment: Environment,
 }
 
 type Outcome = Result<ExitCode, (String, ExitCode)>;
@@ -79,12 +81,12 @@ fn other(error: &dyn std::error::Error) -> (String, ExitCode) {
 impl Receiving {
     /// Started by `careful-send` of the same person, here or by ssh: one line each way, then QUIC. Ends with its caller.
     async fn as_child(&self) -> Outcome {
-        let environment = Environment::real();
-        let identity = identity(environment.disk.as_ref(), &self.report).map_err(|error| other(&error))?;
         let caller = stdio::read_caller().await.map_err(|error| match error {
             ConnectError::Version { .. } => (error.to_string(), ExitCode::Protocol),
             error => other(&error),
         })?;
+        let environment = Environment::real_on(caller.ports);
+        let identity = identity(environment.disk.as_ref(), &self.report).map_err(|error| other(&error))?;
         let key = KeyPair::generate().map_err(|error| other(&error))?;
         let token = random_bytes().map_err(|error| other(&error))?;
         let (listener, addresses) = answering(&environment, &caller, &key).map_err(|error| other(&error))?;
@@ -109,7 +111,7 @@ impl Receiving {
 
     /// Prints a ticket and receives one transfer.
     async fn listening(&self, plan: &ListenPlan, replace: bool, expires: Duration) -> Outcome {
-        let environment = Environment::real();
+        let environment = self.environment.clone();
         environment.disk.open_directory(&plan.directory).map_err(|error| {
             (format!("cannot receive into {}: {error}", plan.directory.display()), ExitCode::FileIo)
         })?;

@@ -55,7 +55,7 @@ async fn transfer(
     counters: Arc<Counters>,
     display: Option<ProgressDisplay>,
 ) -> ExitCode {
-    let environment = Environment::real();
+    let environment = Environment::real_on(arguments.network.port);
     let prepared = match prepare(arguments, &environment, report) {
         Ok(prepared) => prepared,
         Err(Stop(words, hint, code)) => {

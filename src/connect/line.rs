@@ -11,10 +11,13 @@ use std::str::FromStr;
 use super::ConnectError;
 use super::ticket::{Ticket, TicketError};
 use crate::protocol::limits::{PROTOCOL_VERSION, TICKET_ADDRESSES_MAX};
+use crate::seams::packet::PortRange;
 use crate::wire::identity::PublicKey;
 
 /// What the caller's line of every version begins with; the version follows.
 const CALLER_WORD: &str = "careful-caller-";
+/// What a range of ports follows, in the caller's line.
+const PORTS_PREFIX: &str = "ports=";
 /// What the answer to a line of another version begins with; the version of the side that answers follows.
 const VERSION_WORD: &str = "careful-version-";
 /// What every answer of every version begins with.
@@ -36,6 +39,8 @@ pub struct Caller {
     pub key: PublicKey,
     /// How it started the other.
     pub pipe: Pipe,
+    /// The UDP ports that the other may use, if not any.
+    pub ports: Option<PortRange>,
     /// Where it can be called by UDP, best first; only the first `TICKET_ADDRESSES_MAX` are said.
     pub addresses: Vec<SocketAddr>,
 }
@@ -47,6 +52,9 @@ impl fmt::Display for Caller {
             Pipe::Ssh => "ssh",
         };
         write!(f, "{CALLER_WORD}{PROTOCOL_VERSION} {} {pipe}", self.key)?;
+        if let Some(ports) = self.ports {
+            write!(f, " {PORTS_PREFIX}{ports}")?;
+        }
         for address in self.addresses.iter().take(TICKET_ADDRESSES_MAX) {
             // The scope of an IPv6 address means nothing elsewhere.
             write!(f, " {}", SocketAddr::new(address.ip(), address.port()))?;
@@ -72,9 +80,12 @@ impl FromStr for Caller {
             Some("ssh") => Pipe::Ssh,
             _ => return Err(ConnectError::Unexpected),
         };
+        let mut words = words.peekable();
+        let ports = words.next_if(|word| word.starts_with(PORTS_PREFIX)).map(|word| word[PORTS_PREFIX.len()..].parse());
+        let ports = ports.transpose().map_err(|_not_a_range| ConnectError::Unexpected)?;
         let addresses = words.map(|word| word.parse().ok()).collect::<Option<Vec<_>>>();
         let addresses = addresses.filter(|addresses| addresses.len() <= TICKET_ADDRESSES_MAX);
-        Ok(Self { key, pipe, addresses: addresses.ok_or(ConnectError::Unexpected)? })
+        Ok(Self { key, pipe, ports, addresses: addresses.ok_or(ConnectError::Unexpected)? })
     }
 }
 
@@ -109,25 +120,34 @@ mod tests {
 
     fn caller(addresses: usize) -> Caller {
         let address = |number| SocketAddr::from(([192, 0, 2, number as u8], 7400));
-        Caller { key: PublicKey([5; 32]), pipe: Pipe::Ssh, addresses: (0..addresses).map(address).collect() }
+        Caller {
+            key: PublicKey([5; 32]),
+            pipe: Pipe::Ssh,
+            ports: None,
+            addresses: (0..addresses).map(address).collect(),
+        }
     }
 
     #[test]
     fn golden_line_of_a_caller() {
         let key = PublicKey([5; 32]);
         let addresses = vec!["192.0.2.1:7400".parse().unwrap(), "[2001:db8::1]:1".parse().unwrap()];
-        let line = Caller { key, pipe: Pipe::Ssh, addresses }.to_string();
+        let line = Caller { key, pipe: Pipe::Ssh, ports: None, addresses }.to_string();
         assert_eq!(line, format!("careful-caller-1 {key} ssh 192.0.2.1:7400 [2001:db8::1]:1"));
-        let line = Caller { key, pipe: Pipe::Local, addresses: Vec::new() }.to_string();
+        let line = Caller { key, pipe: Pipe::Local, ports: None, addresses: Vec::new() }.to_string();
         assert_eq!(line, format!("careful-caller-1 {key} local"));
+        let line = Caller { ports: "7000-7100".parse().ok(), ..caller(1) }.to_string();
+        assert_eq!(line, format!("careful-caller-1 {key} ssh ports=7000-7100 192.0.2.0:7400"));
     }
 
     #[test]
     fn a_caller_is_read_back_from_its_line() {
         for addresses in [0, 1, TICKET_ADDRESSES_MAX] {
             for pipe in [Pipe::Local, Pipe::Ssh] {
-                let caller = Caller { pipe, ..caller(addresses) };
-                assert_eq!(caller.to_string().parse::<Caller>().unwrap(), caller);
+                for ports in [None, "7000".parse().ok(), "7000-7100".parse().ok()] {
+                    let caller = Caller { pipe, ports, ..caller(addresses) };
+                    assert_eq!(caller.to_string().parse::<Caller>().unwrap(), caller);
+                }
             }
         }
         let many = caller(TICKET_ADDRESSES_MAX + 1);
@@ -146,6 +166,10 @@ mod tests {
             format!(" {good}"),
             format!("{good} "),
             format!("{good} host:1"),
+            format!("{good} ports=7000"),
+            good.replace(" ssh ", " ssh ports= "),
+            good.replace(" ssh ", " ssh ports=7-6 "),
+            good.replace(" ssh ", " ssh ports=7000 ports=7000 "),
             String::new(),
             many,
         ];

@@ -148,7 +148,10 @@ impl Started {
     }
 
     async fn start(&mut self, environment: &Environment, key: &KeyPair) -> Result<(Child, Ticket), MeetError> {
-        let mut caller = Caller { key: key.public(), pipe: self.start.pipe(), addresses: Vec::new() };
+        let pipe = self.start.pipe();
+        // Within one host nothing lies between, and the two may have one port only.
+        let ports = environment.packets.ports().filter(|_ports| pipe == Pipe::Ssh);
+        let mut caller = Caller { key: key.public(), pipe, ports, addresses: Vec::new() };
         let Start::Ssh(ssh) = &self.start else {
             return Ok(Child::start(&self.start, &caller, &self.remarks).await?);
         };

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use buffer::{Buffers, PlainBuffers};
 use disk::Disk;
 use os_disk::OsDisk;
-use packet::{Packets, UdpPackets};
+use packet::{Packets, PortRange, UdpPackets, UdpPacketsWithin};
 
 /// The three doors one half of a transfer runs over.
 #[derive(Clone, Debug)]
@@ -31,6 +31,16 @@ impl Environment {
     /// The real outside: the operating system's files, plain queues, UDP.
     #[must_use]
     pub fn real() -> Self {
-        Self { disk: Arc::new(OsDisk), buffers: Arc::new(PlainBuffers), packets: Arc::new(UdpPackets) }
+        Self::real_on(None)
+    }
+
+    /// As [`Self::real`], with UDP sockets on these ports alone, where some are named.
+    #[must_use]
+    pub fn real_on(ports: Option<PortRange>) -> Self {
+        let packets: Arc<dyn Packets> = match ports {
+            None => Arc::new(UdpPackets),
+            Some(ports) => Arc::new(UdpPacketsWithin(ports)),
+        };
+        Self { disk: Arc::new(OsDisk), buffers: Arc::new(PlainBuffers), packets }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Called once an endpoint; from there on quinn uses the socket directly. **Nothing here looks into a packet.**
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::io;
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
@@ -33,13 +34,18 @@ pub trait Packets: Send + Sync + Debug {
         None
     }
 
+    /// The ports that alone may be used, where they were named.
+    fn ports(&self) -> Option<PortRange> {
+        None
+    }
+
     /// What these sockets send over.
     fn carrier(&self) -> Carrier {
         Carrier::Udp
     }
 }
 
-/// Sockets of the operating system.
+/// Sockets of the operating system; port 0 is any free one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UdpPackets;
 
@@ -54,5 +60,120 @@ impl Packets for UdpPackets {
         socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
         socket.bind(&SockAddr::from(address))?;
         TokioRuntime.wrap_udp_socket(socket.into())
+    }
+}
+
+/// Sockets of the operating system; port 0 is the first free one of a range.
+#[derive(Clone, Copy, Debug)]
+pub struct UdpPacketsWithin(pub PortRange);
+
+impl Packets for UdpPacketsWithin {
+    /// Fails with the kind `AddrInUse` and [`NoPortFree`] where no port of the range is free.
+    fn socket(&self, address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        if address.port() != 0 {
+            return UdpPackets.socket(address);
+        }
+        for port in self.0.first..=self.0.last {
+            match UdpPackets.socket(SocketAddr::new(address.ip(), port)) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+                other => return other,
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AddrInUse, NoPortFree(self.0)))
+    }
+
+    fn ports(&self) -> Option<PortRange> {
+        Some(self.0)
+    }
+}
+
+/// UDP ports that a firewall lets through, written `50000-50100`, or `50000` for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    first: u16,
+    last: u16,
+}
+
+impl FromStr for PortRange {
+    type Err = NotAPortRange;
+
+    fn from_str(text: &str) -> Result<Self, NotAPortRange> {
+        let port = |text: &str| {
+            let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse().ok().filter(|port: &u16| is_plain && *port != 0)
+        };
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (port(first), port(last)) {
+            (Some(first), Some(last)) if first <= last => Ok(Self { first, last }),
+            _ => Err(NotAPortRange),
+        }
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.first)?;
+        if self.first != self.last { write!(f, "-{}", self.last) } else { Ok(()) }
+    }
+}
+
+/// The text is no range of ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a UDP port from 1 to 65535, as in 50000, or a range of them, as in 50000-50100")]
+pub struct NotAPortRange;
+
+/// Other sockets have all ports of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no UDP port of {0} is free: each is used by another program; name other ports with --port")]
+pub struct NoPortFree(pub PortRange);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    fn range(first: u16, last: u16) -> UdpPacketsWithin {
+        UdpPacketsWithin(PortRange { first, last })
+    }
+
+    #[test]
+    fn a_range_is_written_as_it_is_read() {
+        for text in ["1", "65535", "50000-50100", "7-65535"] {
+            assert_eq!(text.parse::<PortRange>().unwrap().to_string(), text);
+        }
+        assert_eq!("7-7".parse::<PortRange>().unwrap().to_string(), "7");
+        for text in ["", "0", "0-7", "-", "7-", "-7", "8-7", "+7", "65536", "1-65536", "1-2-3", " 7", "7 - 8", "ssh"] {
+            assert_eq!(text.parse::<PortRange>(), Err(NotAPortRange), "{text:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_free_port_of_a_range_is_taken() {
+        // Whatever else runs here takes ports, too: until the next one was free.
+        for _ in 0..100 {
+            let taken = std::net::UdpSocket::bind(HERE).unwrap();
+            let first = taken.local_addr().unwrap().port();
+            let Ok(socket) = range(first, first.saturating_add(1)).socket(HERE) else { continue };
+            assert_eq!(socket.local_addr().unwrap().port(), first + 1);
+            return;
+        }
+        panic!("there was never a free port beside a taken one");
+    }
+
+    #[tokio::test]
+    async fn a_range_without_a_free_port_is_named_in_the_error() {
+        let taken = std::net::UdpSocket::bind(HERE).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let error = range(port, port).socket(HERE).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(&format!("no UDP port of {port} is free")), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_asked_for_need_not_be_of_the_range() {
+        let free = std::net::UdpSocket::bind(HERE).unwrap().local_addr().unwrap();
+        let Ok(socket) = range(1, 1).socket(free) else { return };
+        assert_eq!(socket.local_addr().unwrap(), free);
     }
 }

@@ -202,14 +202,22 @@ pub(super) async fn connect_as(
     key: Arc<CertifiedKey>,
     receiver: &Admitted,
 ) -> Result<Connection, WireError> {
+    // One socket for all: it may have to be of a certain port.
+    let own = own_address(addresses);
+    let endpoint = match endpoint(packets, own, None) {
+        // Without IPv6 on this host the addresses of IPv4 are left.
+        Err(_) if own.ip() == Ipv6Addr::UNSPECIFIED => endpoint(packets, (Ipv4Addr::UNSPECIFIED, 0).into(), None),
+        bound => bound,
+    }?;
     let deadline = Instant::now() + GREETING_TIMEOUT;
     let mut addresses = addresses.iter();
     let mut attempts = JoinSet::new();
     let mut failed = WireError::NoAnswer;
     loop {
         if let Some(address) = addresses.next() {
-            let attempt = Attempt::new(packets, *address, Arc::clone(&key), receiver.clone());
-            attempts.spawn(async move { attempt?.finish().await });
+            let (endpoint, path) = (endpoint.clone(), Path::to(*address, packets.carrier()));
+            let connecting = call(&endpoint, path, *address, Arc::clone(&key), receiver.clone());
+            attempts.spawn(async move { Connection::new(connecting?.await?, path, Some(endpoint)) });
         }
         // The attempts that lose are dropped with their set, which ends them.
         let outcome = tokio::select! {
@@ -239,31 +247,6 @@ pub(super) fn call(
     Ok(endpoint.connect_with(config, address, NO_NAME)?)
 }
 
-/// A handshake under way with its own socket.
-struct Attempt {
-    endpoint: Endpoint,
-    connecting: quinn::Connecting,
-    path: Path,
-}
-
-impl Attempt {
-    fn new(
-        packets: &dyn Packets,
-        address: SocketAddr,
-        key: Arc<CertifiedKey>,
-        receiver: Admitted,
-    ) -> Result<Self, WireError> {
-        let endpoint = endpoint(packets, own_address(address), None)?;
-        let path = Path::to(address, packets.carrier());
-        let connecting = call(&endpoint, path, address, key, receiver)?;
-        Ok(Self { endpoint, connecting, path })
-    }
-
-    async fn finish(self) -> Result<Connection, WireError> {
-        Connection::new(self.connecting.await?, self.path, Some(self.endpoint))
-    }
-}
-
 fn endpoint(
     packets: &dyn Packets,
     address: SocketAddr,
@@ -275,13 +258,15 @@ fn endpoint(
     Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime)).map_err(WireError::Socket)
 }
 
-/// Where the socket that talks to this peer is bound: never wider than needed.
-fn own_address(peer: SocketAddr) -> SocketAddr {
-    let address: IpAddr = match (peer.ip(), peer.ip().is_loopback()) {
-        (IpAddr::V4(_), true) => Ipv4Addr::LOCALHOST.into(),
-        (IpAddr::V4(_), false) => Ipv4Addr::UNSPECIFIED.into(),
-        (IpAddr::V6(_), true) => Ipv6Addr::LOCALHOST.into(),
-        (IpAddr::V6(_), false) => Ipv6Addr::UNSPECIFIED.into(),
+/// Where the socket that talks to a peer with these addresses is bound: never wider than needed. One for IPv6 reaches IPv4,
+/// too.
+fn own_address(peer: &[SocketAddr]) -> SocketAddr {
+    let addresses = || peer.iter().map(|address| address.ip().to_canonical());
+    let address: IpAddr = match (addresses().any(|ip| ip.is_ipv6()), addresses().all(|ip| ip.is_loopback())) {
+        (false, true) => Ipv4Addr::LOCALHOST.into(),
+        (false, false) => Ipv4Addr::UNSPECIFIED.into(),
+        (true, true) if addresses().all(|ip| ip.is_ipv6()) => Ipv6Addr::LOCALHOST.into(),
+        (true, _) => Ipv6Addr::UNSPECIFIED.into(),
     };
     SocketAddr::new(address, 0)
 }

@@ -109,13 +109,17 @@ impl std::fmt::Display for WhoseKey {
 
 impl WireError {
     /// Whether the connection is gone but connecting again may help. [`Self::NoAnswer`] counts: only the caller knows
-    /// whether there was ever an answer.
+    /// whether there was ever an answer. So does a port that is taken: if it is the only one, by the last connection.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        matches!(
-            self,
-            Self::Lost { .. } | Self::NoAnswer | Self::ClosedHere | Self::ClosedByPeer { reason: CloseReason::Stalled }
-        )
+        match self {
+            Self::Lost { .. }
+            | Self::NoAnswer
+            | Self::ClosedHere
+            | Self::ClosedByPeer { reason: CloseReason::Stalled } => true,
+            Self::Socket(error) => error.kind() == io::ErrorKind::AddrInUse,
+            _ => false,
+        }
     }
 
     /// Whether something that was said, by either side, arrived otherwise than it was sent: not that side's fault, and

@@ -7,7 +7,7 @@ use super::*;
 use crate::wire::identity::PublicKey;
 
 fn caller(pipe: Pipe) -> Caller {
-    Caller { key: PublicKey([2; 32]), pipe, addresses: Vec::new() }
+    Caller { key: PublicKey([2; 32]), pipe, ports: None, addresses: Vec::new() }
 }
 
 fn ticket() -> Ticket {
