@@ -22,6 +22,7 @@ complete -c careful-send -l include-from -d 'Read patterns to send from FILE, on
 complete -c careful-send -l files-from -d 'Send only what FILE names, one path a line (- for standard input)' -r -F
 complete -c careful-send -l min-size -d 'Leave out files smaller than SIZE' -r
 complete -c careful-send -l max-size -d 'Leave out files larger than SIZE' -r
+complete -c careful-send -l status -d 'Keep FILE up to date with where the run stands, and with its exit code and last success in the end' -r -F
 complete -c careful-send -l no-record -d 'Store no record of its origin with each copy'
 complete -c careful-send -l quick -d 'Believe size and time where the target exists, and do not check such files'
 complete -c careful-send -l no-replace -d 'Never replace a file that exists and differs'
@@ -31,7 +32,7 @@ complete -c careful-send -s r -d 'With --files-from: enter the directories it na
 complete -c careful-send -s p -d 'For habit only: permissions and times are always kept'
 complete -c careful-send -s 0 -l from0 -d 'In the list of --files-from every path ends with a zero byte, as find -print0 writes it'
 complete -c careful-send -s x -l one-file-system -d 'Do not enter directories on other file systems'
-complete -c careful-send -l json -d 'Print events as JSON Lines on standard output, the summary always last'
+complete -c careful-send -l json -d 'Print events as JSON Lines on standard output, one with the exit code always last'
 complete -c careful-send -s q -l quiet -d 'Print errors only'
 complete -c careful-send -s v -l verbose -d 'Log more to standard error: -v steps, -vv details, -vvv everything'
 complete -c careful-send -l log-json -d 'Log as JSON Lines'

@@ -9,6 +9,7 @@ mod selection;
 mod sending;
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -208,9 +209,16 @@ impl Checked for RecvArguments {
 /// What both programs print, and how.
 #[derive(Clone, Debug, Default, Args)]
 pub struct OutputArguments {
-    /// Print events as JSON Lines on standard output, the summary always last
+    /// Print events as JSON Lines on standard output, one with the exit code always last
     #[arg(long)]
     pub json: bool,
+
+    /// Keep FILE up to date with where the run stands, and with its exit code and last success in the end
+    ///
+    /// One JSON object, replaced as a whole about once a second: for monitoring. What FILE holds of an earlier run's last
+    /// success is kept; a file that holds anything else is not replaced.
+    #[arg(long, value_name = "FILE")]
+    pub status: Option<PathBuf>,
 
     /// Print errors only
     #[arg(short, long, conflicts_with = "verbose")]
@@ -253,8 +261,6 @@ fn printed(error: &clap::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
-
-    use std::path::PathBuf;
 
     use super::*;
     use crate::protocol::limits::CHUNK_BYTES_DEFAULT;

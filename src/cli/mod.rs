@@ -19,6 +19,7 @@ pub mod summary;
 mod filters;
 mod identity;
 mod reach;
+mod status;
 mod teller;
 
 use self::arguments::OutputArguments;

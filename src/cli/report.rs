@@ -38,6 +38,21 @@ struct Outputs {
     hinted: HashSet<Failure>,
     /// The last event was told.
     has_ended: bool,
+    told: Told,
+}
+
+/// What was told so far, for the status file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told {
+    /// Files with a receipt.
+    pub(super) files: u64,
+    /// Their bytes.
+    pub(super) bytes: u64,
+    pub(super) trusted_files: u64,
+    pub(super) failed_files: u64,
+    pub(super) skipped_files: u64,
+    /// In words, safe to print.
+    pub(super) last_error: Option<String>,
 }
 
 /// One line of `--json` about a file.
@@ -93,7 +108,8 @@ impl Report {
         data: Box<dyn Write + Send>,
         messages: Box<dyn Write + Send>,
     ) -> Self {
-        let outputs = Mutex::new(Outputs { data, messages, hinted: HashSet::new(), has_ended: false });
+        let outputs =
+            Mutex::new(Outputs { data, messages, hinted: HashSet::new(), has_ended: false, told: Told::default() });
         let started = Instant::now();
         Self { program, json: output.json, quiet: output.quiet, suspender, started, outputs }
     }
@@ -104,7 +120,12 @@ impl Report {
             Some(detail) => format!("{failure}: {}", safe_text(detail)),
             None => failure.to_string(),
         };
-        let first = self.lock().hinted.insert(failure);
+        let first = {
+            let mut outputs = self.lock();
+            outputs.told.failed_files += 1;
+            outputs.told.last_error = Some(format!("'{}': {words}", safe(path)));
+            outputs.hinted.insert(failure)
+        };
         self.message(&format!("'{}': {words}", safe(path)), if first { hint(failure) } else { None });
         self.event(&FileEvent {
             code: Some(ExitCode::of(failure).number()),
@@ -115,6 +136,7 @@ impl Report {
 
     /// An entry that is not carried, and so makes the transfer partial.
     pub fn skipped(&self, path: &[u8], why: &str) {
+        self.lock().told.skipped_files += 1;
         let why = safe_text(why);
         self.message(&format!("skipped '{}': {why}", safe(path)), None);
         self.event(&FileEvent { why: Some(why), ..FileEvent::new("skipped", path) });
@@ -122,6 +144,11 @@ impl Report {
 
     /// A file that has its receipt; a person hears of it in the summary.
     pub fn receipt(&self, path: &[u8], length_bytes: u64, root_hex: &str, proof: Proof) {
+        {
+            let told = &mut self.lock().told;
+            told.files += 1;
+            told.bytes += length_bytes;
+        }
         self.event(&FileEvent {
             length: Some(length_bytes),
             root: Some(root_hex),
@@ -134,6 +161,7 @@ impl Report {
 
     /// A file believed by size and time, without a receipt; a person hears of it in the summary.
     pub fn trusted(&self, path: &[u8]) {
+        self.lock().told.trusted_files += 1;
         self.event(&FileEvent::new("trusted", path));
     }
 
@@ -151,8 +179,24 @@ impl Report {
         self.print(|outputs| &mut outputs.messages, format!("{prefix}{}\n", safe_text(line.trim_end())));
     }
 
+    /// Something that is wrong and changes nothing of what the run came to; also when quiet.
+    pub(super) fn warning(&self, text: &str) {
+        self.message(text, None);
+    }
+
+    /// The program that reports.
+    pub(super) fn program(&self) -> &'static str {
+        self.program
+    }
+
+    /// What was told so far.
+    pub(super) fn told(&self) -> Told {
+        self.lock().told.clone()
+    }
+
     /// Something that concerns the whole transfer.
     pub fn error(&self, text: &str, hint: Option<&str>) {
+        self.lock().told.last_error = Some(safe_text(text));
         self.message(text, hint);
         self.event(&serde_json::json!({ "event": "error", "error": safe_text(text) }));
     }

@@ -11,6 +11,7 @@ use super::progress::Suspender;
 use super::report::{Report, with_causes};
 use super::run_send::stop_signal;
 use super::start;
+use super::status::StatusFile;
 use crate::connect::ConnectError;
 use crate::connect::addresses::{SshEnds, first_of_all, listen_everywhere, reachable};
 use crate::connect::admission::Admission;
@@ -37,18 +38,34 @@ pub fn main() -> std::process::ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return code.into(),
     };
-    let report = Report::new("careful-recv", &arguments.output, None);
-    let runtime = match start(&report, &arguments.output, Suspender::default()) {
-        Ok(runtime) => runtime,
+    let report = Arc::new(Report::new("careful-recv", &arguments.output, None));
+    let disk = Environment::real().disk;
+    let status = match StatusFile::begin(disk.as_ref(), arguments.output.status.as_deref(), &report, None) {
+        Ok(status) => status,
         Err(code) => {
             report.end(code);
             return code.into();
         }
     };
+    let code = receive(&arguments, &report).unwrap_or_else(|(words, code)| {
+        report.error(&words, None);
+        code
+    });
+    report.end(code);
+    status.end(code);
+    code.into()
+}
+
+fn receive(arguments: &RecvArguments, report: &Arc<Report>) -> Outcome {
+    let runtime = match start(report, &arguments.output, Suspender::default()) {
+        Ok(runtime) => runtime,
+        // It has been told.
+        Err(code) => return Ok(code),
+    };
     let umask = take_umask();
     let open_files_max = raise_open_files_limit().saturating_sub(OTHER_FILES).clamp(16, 1024);
     let environment = Environment::real_on(arguments.network.port);
-    let receiving = Receiving { report, umask, open_files_max, environment };
+    let receiving = Receiving { report: Arc::clone(report), umask, open_files_max, environment };
     let outcome = match arguments.mode() {
         Ok(RecvMode::Stdio) => runtime.block_on(receiving.as_child()),
         Ok(RecvMode::Listen(plan)) => {
@@ -57,16 +74,11 @@ pub fn main() -> std::process::ExitCode {
         Err(words) => Err((words, ExitCode::Usage)),
     };
     runtime.shutdown_background();
-    let code = outcome.unwrap_or_else(|(words, code)| {
-        receiving.report.error(&words, None);
-        code
-    });
-    receiving.report.end(code);
-    code.into()
+    outcome
 }
 
 struct Receiving {
-    report: Report,
+    report: Arc<Report>,
     umask: u32,
     open_files_max: usize,
     environment: Environment,

@@ -15,6 +15,7 @@ use super::progress::{self, ProgressDisplay};
 use super::reach::{Destination, Stop, not_reached};
 use super::report::{Report, with_causes};
 use super::start;
+use super::status::StatusFile;
 use super::teller::Teller;
 use crate::connect::child::Remarks;
 use crate::connect::meeting::Meeting;
@@ -35,17 +36,26 @@ pub fn main() -> std::process::ExitCode {
     let display = progress::wanted(&arguments.output).then(|| progress::start(Arc::clone(&counters)));
     let suspender = display.as_ref().map(ProgressDisplay::suspender);
     let report = Arc::new(Report::new("careful-send", &arguments.output, suspender.clone()));
-    let runtime = match start(&report, &arguments.output, suspender.unwrap_or_default()) {
-        Ok(runtime) => runtime,
+    let disk = Environment::real().disk;
+    let status = StatusFile::begin(disk.as_ref(), arguments.output.status.as_deref(), &report, Some(&counters));
+    let status = match status {
+        Ok(status) => status,
         Err(code) => {
             report.stopped(code);
             return code.into();
         }
     };
-    let code = runtime.block_on(transfer(&arguments, &report, counters, display));
+    let code = match start(&report, &arguments.output, suspender.unwrap_or_default()) {
+        Ok(runtime) => {
+            let code = runtime.block_on(transfer(&arguments, &report, counters, display));
+            // Threads that still read or hash have nothing more to say.
+            runtime.shutdown_background();
+            code
+        }
+        Err(code) => code,
+    };
     report.stopped(code);
-    // Threads that still read or hash have nothing more to say.
-    runtime.shutdown_background();
+    status.end(code);
     code.into()
 }
 

@@ -97,6 +97,10 @@ pub mod limits {
     pub const LOCK_WAIT: Duration = Duration::from_secs(5);
     /// How long a lost connection is tried again, unless the person says otherwise.
     pub const RETRY_FOR_DEFAULT: Duration = Duration::from_secs(5 * 60);
+    /// A status file is written anew this often.
+    pub const STATUS_EVERY: Duration = Duration::from_secs(1);
+    /// Longest status file of an earlier run that is looked at, in bytes.
+    pub const STATUS_BYTES_MAX: usize = 64 << 10;
     /// First and longest pause between two attempts to connect again.
     pub const BACKOFF_FIRST: Duration = Duration::from_millis(200);
     /// See [`BACKOFF_FIRST`].

@@ -11,6 +11,9 @@ pub(crate) const EVENTS: &str = include_str!("../../docs/events.schema.json");
 /// Of a line of `--receipts FILE`.
 pub(crate) const RECEIPT: &str = include_str!("../../docs/receipt.schema.json");
 
+/// Of what `--status FILE` holds.
+pub(crate) const STATUS: &str = include_str!("../../docs/status.schema.json");
+
 /// A schema, and which of its fields were seen.
 pub(crate) struct Schema {
     root: Value,
@@ -145,6 +148,7 @@ fn is_of_type(rule: &Value, value: &Value) -> bool {
     match rule.as_str().expect("one type") {
         "object" => value.is_object(),
         "array" => value.is_array(),
+        "boolean" => value.is_boolean(),
         "string" => value.is_string(),
         "integer" => value.is_i64() || value.is_u64(),
         "number" => value.is_number(),
