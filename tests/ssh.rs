@@ -5,85 +5,14 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use rustix::process::Signal;
-use support::{
-    CHUNK, Place, Ran, is_root, kill, random_bytes, run, set_mode, skipped, staging_name, start, tree, wait_for,
-};
-
-const SSHD: &str = "/usr/sbin/sshd";
-
-/// A place with an ssh that reaches `far`, which is this host: its home directory is that of the person who runs the tests.
-struct Far {
-    place: Place,
-}
-
-/// Nothing, and a loud word, where there is no sshd.
-fn far() -> Option<Far> {
-    if !Path::new(SSHD).exists() {
-        skipped("there is no sshd here, so nothing can be sent by ssh");
-        return None;
-    }
-    if is_root() {
-        // Where no sshd was ever started as a service, this directory is missing, which sshd of root insists on.
-        std::fs::create_dir_all("/run/sshd").expect("a directory for sshd");
-    }
-    let place = Place::new();
-    place.directory("ssh");
-    for name in ["host_key", "login_key"] {
-        let mut command = Command::new("ssh-keygen");
-        command.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(place.path("ssh").join(name));
-        run(&mut command).exits(0);
-    }
-    std::fs::copy(place.path("ssh/login_key.pub"), place.path("ssh/authorized_keys")).expect("a copy");
-    let at = place.path("ssh").display().to_string();
-    let server = format!(
-        "HostKey {at}/host_key\nAuthorizedKeysFile {at}/authorized_keys\nStrictModes no\nUsePAM no\nPidFile none\n\
-         LogLevel ERROR\nSetEnv XDG_STATE_HOME={at}\n"
-    );
-    place.write("ssh/sshd_config", server.as_bytes());
-    let client = format!(
-        "Host far\n ProxyCommand {SSHD} -i -f {at}/sshd_config\n IdentityFile {at}/login_key\n IdentitiesOnly yes\n \
-         StrictHostKeyChecking no\n UserKnownHostsFile {at}/known_hosts\n LogLevel ERROR\n BatchMode yes\n"
-    );
-    place.write("ssh/config", client.as_bytes());
-    Some(Far { place })
-}
-
-impl Far {
-    fn ssh(&self) -> String {
-        format!("ssh -F '{}'", self.place.path("ssh/config").display())
-    }
-
-    /// `far:` and the path of something in the place.
-    fn at(&self, name: &str) -> String {
-        format!("far:{}", self.place.path(name).display())
-    }
-
-    fn command(&self, program: &str, words: &[&str]) -> Command {
-        let mut command = self.place.sender(&["--json", "--ssh", &self.ssh(), "--remote-path", program]);
-        command.args(words);
-        command
-    }
-
-    fn send(&self, words: &[&str]) -> Ran {
-        run(&mut self.command(env!("CARGO_BIN_EXE_careful-recv"), words))
-    }
-
-    /// Sends a file with this shell script in the place of careful-recv.
-    fn send_to_script(&self, script: &str) -> Ran {
-        self.place.write("file", b"content");
-        self.place.write("ssh/script", format!("#!/bin/sh\n{script}\n").as_bytes());
-        let path = self.place.path("ssh/script");
-        set_mode(&path, 0o755);
-        run(&mut self.command(path.to_str().expect("a path"), &["file", &self.at("copy")]))
-    }
-}
+use support::far::Far;
+use support::{CHUNK, Place, kill, random_bytes, run, set_mode, staging_name, start, tree, wait_for};
 
 #[test]
 fn a_file_and_a_tree_arrive_with_modes_and_times() {
-    let Some(far) = far() else { return };
+    let Some(far) = Far::new() else { return };
     far.place.random("src/large", 3 * CHUNK + 5, 1);
     far.place.random("src/below/small", 100, 2);
     far.place.write("src/empty", b"");
@@ -99,7 +28,7 @@ fn a_file_and_a_tree_arrive_with_modes_and_times() {
 
 #[test]
 fn the_destination_is_read_as_that_of_a_local_copy_is() {
-    let Some(far) = far() else { return };
+    let Some(far) = Far::new() else { return };
     let rows = [
         ("dir", "there/", "there/dir"),
         ("dir/", "there/", "there"),
@@ -136,7 +65,7 @@ fn the_destination_is_read_as_that_of_a_local_copy_is() {
 
 #[test]
 fn the_same_command_continues_after_ssh_was_killed() {
-    let Some(far) = far() else { return };
+    let Some(far) = Far::new() else { return };
     let bytes = far.place.random("large", 64 * CHUNK, 3);
     let to = far.at("copy");
     let mut words = vec!["large", &to, "--retry-for", "0s"];
@@ -159,7 +88,7 @@ fn the_same_command_continues_after_ssh_was_killed() {
 
 #[test]
 fn a_transfer_goes_on_by_itself_after_ssh_was_killed() {
-    let Some(far) = far() else { return };
+    let Some(far) = Far::new() else { return };
     let bytes = far.place.random("large", 64 * CHUNK, 4);
     let to = far.at("copy");
     let mut sending = start(&mut far.command(env!("CARGO_BIN_EXE_careful-recv"), &["large", &to]));
@@ -176,7 +105,7 @@ fn a_transfer_goes_on_by_itself_after_ssh_was_killed() {
 
 #[test]
 fn a_missing_program_is_told_with_how_to_get_it() {
-    let Some(far) = far() else { return };
+    let Some(far) = Far::new() else { return };
     far.place.write("file", b"content");
     let ran = run(&mut far.command("careful-recv-that-is-not-there", &["file", &far.at("copy")])).exits(5);
     assert!(ran.stderr.contains("there is no program careful-recv-that-is-not-there at far"), "{ran:?}");
@@ -185,7 +114,7 @@ fn a_missing_program_is_told_with_how_to_get_it() {
 
 #[test]
 fn another_version_is_told_with_both_numbers() {
-    let Some(far) = far() else { return };
+    let Some(far) = Far::new() else { return };
     for script in [&format!("echo careful0{}; cat", "a".repeat(100)), "read line; echo careful-version-0; exit 12"] {
         let ran = far.send_to_script(script).exits(12);
         assert!(ran.stderr.contains("speaks version 0 of the protocol, this side version 1"), "{ran:?}");
@@ -204,7 +133,7 @@ fn another_version_is_told_with_both_numbers() {
 
 #[test]
 fn what_the_far_shell_prints_is_shown_and_does_not_disturb() {
-    let Some(far) = far() else { return };
+    let Some(far) = Far::new() else { return };
     let program = env!("CARGO_BIN_EXE_careful-recv");
     let script = format!("echo Welcome to far; printf 'red \\033[31m alert\\n' >&2; exec {program} \"$@\"");
     let ran = far.send_to_script(&script).exits(0);
@@ -217,7 +146,7 @@ fn what_the_far_shell_prints_is_shown_and_does_not_disturb() {
 
 #[test]
 fn a_login_that_fails_is_told_in_the_words_of_ssh() {
-    let Some(far) = far() else { return };
+    let Some(far) = Far::new() else { return };
     far.place.write("file", b"content");
     let none = far.place.path("ssh/no_such_key");
     let key = format!("IdentityFile={}", none.display());
@@ -243,7 +172,7 @@ fn t3_a_host_that_begins_with_a_dash_never_reaches_ssh() {
 
 #[test]
 fn t3_no_name_and_no_secret_stands_on_a_command_line() {
-    let Some(far) = far() else { return };
+    let Some(far) = Far::new() else { return };
     let odd = "a name; $(with) 'signs' `of` \"shells\"\n-oX";
     far.place.write(odd, &random_bytes(1000, 5));
     let seen = far.place.path("ssh/seen");
@@ -258,7 +187,7 @@ fn t3_no_name_and_no_secret_stands_on_a_command_line() {
 
 #[test]
 fn nothing_is_left_running_when_the_sender_is_killed() {
-    let Some(far) = far() else { return };
+    let Some(far) = Far::new() else { return };
     far.place.random("large", 64 * CHUNK, 6);
     let to = far.at("copy");
     let mut sending = start(&mut far.command(env!("CARGO_BIN_EXE_careful-recv"), &["large", &to]));

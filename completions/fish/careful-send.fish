@@ -14,6 +14,9 @@ complete -c careful-send -s e -l ssh -d 'The command that is run as ssh, with it
 complete -c careful-send -s J -d 'Reach the host by way of another one, as ssh -J' -r
 complete -c careful-send -s i -d 'File with the key to log in with, as ssh -i' -r
 complete -c careful-send -s o -d 'An option of ssh\'s configuration, as in -o Port=2222' -r
+complete -c careful-send -l transport -d 'What carries the files to the other host' -r -f -a "auto\t'UDP in either direction; where it is silent for three seconds, the ssh connection'
+quic\t'UDP only, else exit code 35'
+ssh\t'The ssh connection only'"
 complete -c careful-send -l remote-path -d 'Where the program lies on the other host' -r
 complete -c careful-send -l exclude -d 'Leave out what PATTERN fits; a directory with all that is in it' -r
 complete -c careful-send -l include -d 'Send what PATTERN fits, whatever a later --exclude says' -r

@@ -16,7 +16,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser};
 
 pub use self::network::NetworkArguments;
-pub use self::remote::{RemoteArguments, SshCommand};
+pub use self::remote::{RemoteArguments, SshCommand, TransportChoice};
 pub use self::results::ResultArguments;
 pub use self::selection::{RuleArguments, RuleWord, SelectionArguments};
 pub use self::sending::{OriginChoice, SendingArguments, StoredChoice};

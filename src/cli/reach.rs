@@ -90,6 +90,11 @@ pub(super) fn not_reached(error: &MeetError, other: &str, by_ticket: bool, repor
         MeetError::Child(error) => {
             (format!("cannot start the {other}: {}", with_causes(error)), start_hint(error), ExitCode::NotAdmitted)
         }
+        MeetError::UdpSilent { .. } => {
+            let hint = "let UDP through in a firewall of either host, in one direction at least, or leave out --transport \
+                        quic: the ssh connection will do, more slowly";
+            (format!("cannot reach the {other}: {error}"), Some(hint), ExitCode::NotConnected)
+        }
         MeetError::Wire(WireError::VersionMismatch) => {
             (WireError::VersionMismatch.to_string(), Some(SAME_VERSION), ExitCode::Protocol)
         }
@@ -101,7 +106,7 @@ pub(super) fn not_reached(error: &MeetError, other: &str, by_ticket: bool, repor
         MeetError::Wire(error) => {
             let hint = match by_ticket {
                 true => "is it still waiting, and is UDP let through?",
-                false => "let UDP through between the two hosts, in one direction at least: see the ports with -vv",
+                false => "run the same command again; -vv shows what was tried",
             };
             (format!("cannot reach the {other}: {}", with_causes(error)), Some(hint), ExitCode::NotConnected)
         }

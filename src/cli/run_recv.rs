@@ -13,9 +13,9 @@ use super::run_send::stop_signal;
 use super::start;
 use super::status::StatusFile;
 use crate::connect::ConnectError;
-use crate::connect::addresses::{SshEnds, first_of_all, listen_everywhere, reachable};
+use crate::connect::addresses::reachable;
 use crate::connect::admission::Admission;
-use crate::connect::line::{Caller, Pipe};
+use crate::connect::answering::Answering;
 use crate::connect::stdio;
 use crate::connect::ticket::Ticket;
 use crate::protocol::limits::GREETING_TIMEOUT;
@@ -101,23 +101,21 @@ impl Receiving {
         let identity = identity(environment.disk.as_ref(), &self.report).map_err(|error| other(&error))?;
         let key = KeyPair::generate().map_err(|error| other(&error))?;
         let token = random_bytes().map_err(|error| other(&error))?;
-        let (listener, addresses) = answering(&environment, &caller, &key).map_err(|error| other(&error))?;
-        let ticket = Ticket { receiver: key.public(), token, expires_seconds: None, addresses };
-        stdio::print_ticket_line(&ticket).map_err(|error| other(&error))?;
+        let answering = Answering::start(&environment, &caller, &key, token).map_err(|error| other(&error))?;
         let policy = Policy::new(RootPolicy::NamedBySender, self.umask);
         let admission = Admission::new(token, None);
         let open_files_max = self.open_files_max;
         let receiver = Arc::new(Receiver { environment, identity, admission, policy, open_files_max });
         let waiting = Waiting { first: GREETING_TIMEOUT, again: BACK_WITHIN };
         tokio::select! {
-            received = one_transfer(receiver, &listener, waiting) => {
+            received = one_transfer(receiver, &answering.listener, waiting) => {
                 tracing::debug!("{received:?}");
             }
-            () = stdio::stdin_closed() => return Ok(ExitCode::Network),
+            () = answering.caller_gone() => return Ok(ExitCode::Network),
             // A key press reaches parent and child alike: the parent decides.
             () = ignore_signals() => {}
         }
-        listener.close().await;
+        answering.close().await;
         Ok(ExitCode::Success)
     }
 
@@ -169,28 +167,6 @@ impl Receiving {
             }
         }
     }
-}
-
-/// A listener for the caller, and where it is. A caller on another host is called there, too.
-pub(super) fn answering(
-    environment: &Environment,
-    caller: &Caller,
-    key: &KeyPair,
-) -> Result<(Listener, Vec<SocketAddr>), WireError> {
-    let packets = environment.packets.as_ref();
-    if caller.pipe == Pipe::Local {
-        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listener = Listener::bind(packets, any_port, key, Admitted::Key(caller.key))?;
-        let address = listener.local_address()?;
-        return Ok((listener, vec![address]));
-    }
-    let listener = listen_everywhere(packets, key)?;
-    let ends = SshEnds::of_this_process();
-    let bound = listener.local_address()?;
-    let addresses = first_of_all(ends.map(|ends| ends.server), bound.port(), &reachable(bound));
-    let port = caller.addresses.first().map_or(0, SocketAddr::port);
-    listener.expect(caller.key, &first_of_all(ends.map(|ends| ends.client), port, &caller.addresses));
-    Ok((listener, addresses))
 }
 
 /// All addresses of both families, or of IPv4 where there is no IPv6.

@@ -132,10 +132,10 @@ impl fmt::Debug for Remarks {
 #[derive(Debug)]
 pub struct Child {
     process: tokio::process::Child,
-    /// Held open: the other side ends when it closes.
-    stdin: ChildStdin,
-    /// Held open: the other side may not be struck by a broken pipe.
-    stdout: BufReader<ChildStdout>,
+    /// Held open, unless it is taken: the other side ends when it closes.
+    stdin: Option<ChildStdin>,
+    /// Held open, unless it is taken: the other side may not be struck by a broken pipe.
+    stdout: Option<BufReader<ChildStdout>>,
     /// Passes on what is said on standard error.
     remarks: Option<JoinHandle<()>>,
 }
@@ -162,8 +162,10 @@ impl Child {
         let stdin = process.stdin.take().expect("standard input was asked for as a pipe");
         let stdout = process.stdout.take().expect("standard output was asked for as a pipe");
         let passed_on = process.stderr.take().map(|stderr| tokio::spawn(pass_on(stderr, remarks.clone())));
-        let mut child = Self { process, stdin, stdout: BufReader::new(stdout), remarks: passed_on };
-        let greeted = timeout(start.line_wait(), child.greet(start, caller, remarks)).await;
+        let mut child = Self { process, stdin: None, stdout: None, remarks: passed_on };
+        let mut pipe = (BufReader::new(stdout), stdin);
+        let greeted = timeout(start.line_wait(), child.greet(&mut pipe, start, caller, remarks)).await;
+        (child.stdout, child.stdin) = (Some(pipe.0), Some(pipe.1));
         match greeted.unwrap_or(Err(ConnectError::NoAnswer)) {
             Ok(ticket) => Ok((child, ticket)),
             Err(error) => {
@@ -173,10 +175,16 @@ impl Child {
         }
     }
 
-    async fn greet(&mut self, start: &Start, caller: &Caller, remarks: &Remarks) -> Result<Ticket, ConnectError> {
+    async fn greet(
+        &mut self,
+        (stdout, stdin): &mut (BufReader<ChildStdout>, ChildStdin),
+        start: &Start,
+        caller: &Caller,
+        remarks: &Remarks,
+    ) -> Result<Ticket, ConnectError> {
         let written = async {
-            self.stdin.write_all(format!("{caller}\n").as_bytes()).await?;
-            self.stdin.flush().await
+            stdin.write_all(format!("{caller}\n").as_bytes()).await?;
+            stdin.flush().await
         };
         match written.await {
             // A child that has ended already tells more by its status than by the pipe.
@@ -184,7 +192,7 @@ impl Child {
             _ => {}
         }
         for _line in 0..=start.lines_before_max() {
-            let Some(line) = read_line(&mut self.stdout, CHILD_LINE_BYTES_MAX).await? else {
+            let Some(line) = read_line(stdout, CHILD_LINE_BYTES_MAX).await? else {
                 return Err(start.ended_early(self.ended().await));
             };
             match line.text().and_then(answer) {
@@ -194,6 +202,12 @@ impl Child {
             }
         }
         Err(ConnectError::Unexpected)
+    }
+
+    /// What comes from it, and what goes to it, where nobody took that before. Whoever has them has to close them at the
+    /// end.
+    pub fn take_pipe(&mut self) -> Option<(BufReader<ChildStdout>, ChildStdin)> {
+        Some((self.stdout.take()?, self.stdin.take()?))
     }
 
     /// Waits until the child has ended and tells how; nothing if the system does not know. The future may be dropped at

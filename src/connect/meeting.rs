@@ -2,18 +2,24 @@
 //!
 //! Further ways (standing receivers) are further variants here; what runs over the connection stays the same.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
+
+use tokio::time::timeout;
 
 use super::ConnectError;
 use super::addresses::{first_of_all, listen_everywhere, reachable};
 use super::child::{Child, Remarks, Start};
 use super::line::{Caller, Pipe};
-use super::ssh::Ssh;
+use super::ssh::{Ssh, Transport};
 use super::ticket::Ticket;
+use crate::protocol::limits::{CLOSE_WAIT, UDP_SILENCE};
 use crate::seams::Environment;
+use crate::seams::pipe_packets::{PIPE_PEER, PipePackets};
 use crate::wire::WireError;
 use crate::wire::connection::Connection;
-use crate::wire::endpoint::{self, Listener};
+use crate::wire::endpoint::{self, Admitted, Listener};
 use crate::wire::identity::KeyPair;
 
 /// A way to a receiver.
@@ -32,8 +38,18 @@ pub struct Started {
     remarks: Remarks,
     /// Where the receiver may call, where it is on another host. It stays the same however often the receiver is started.
     listener: Option<Listener>,
-    /// The process, once it was started, and where it listens.
-    running: Option<(Child, Ticket)>,
+    /// The process, once it was started.
+    running: Option<Running>,
+}
+
+/// A receiver that was started.
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    /// What it said of itself.
+    ticket: Ticket,
+    /// The pipe to it as a way for packets, where that is one.
+    pipe: Option<(PipePackets, Listener)>,
 }
 
 /// A new connection and the token that admits to it.
@@ -43,6 +59,8 @@ pub struct Met {
     pub connection: Connection,
     /// To be proved first.
     pub token: [u8; 16],
+    /// The packets go through the pipe of ssh, which nobody asked for.
+    pub fell_back: bool,
 }
 
 /// Why the receiver could not be reached.
@@ -54,6 +72,14 @@ pub enum MeetError {
     /// There was no connection.
     #[error(transparent)]
     Wire(#[from] WireError),
+    /// ssh came there, but no packet did, in either direction.
+    #[error("no UDP comes through to {} or back to port {here}", there.first().map_or_else(|| "it".to_owned(), ToString::to_string))]
+    UdpSilent {
+        /// Where the receiver was called.
+        there: Vec<SocketAddr>,
+        /// The UDP port of this side.
+        here: u16,
+    },
 }
 
 impl MeetError {
@@ -61,6 +87,7 @@ impl MeetError {
     #[must_use]
     pub fn may_pass(&self, is_known: bool) -> bool {
         match self {
+            Self::UdpSilent { .. } => is_known,
             Self::Child(error) => is_known && error.may_pass(),
             Self::Wire(error) => error.is_lost(),
         }
@@ -90,7 +117,7 @@ impl Meeting {
             Self::Ticket(ticket) => {
                 let packets = environment.packets.as_ref();
                 let connection = endpoint::connect(packets, &ticket.addresses, key, &ticket.receiver).await?;
-                Ok(Met { connection, token: ticket.token })
+                Ok(Met { connection, token: ticket.token, fell_back: false })
             }
             Self::Started(started) => started.connect(environment, key).await,
         }
@@ -107,17 +134,21 @@ impl Meeting {
     /// future may be dropped at any time.
     pub async fn ended(&mut self) {
         let Self::Started(started) = self else { return std::future::pending().await };
-        let Some((child, _ticket)) = &mut started.running else { return std::future::pending().await };
-        let status = child.ended().await;
+        let Some(running) = &mut started.running else { return std::future::pending().await };
+        let status = running.child.ended().await;
         tracing::debug!("the receiver ended: {status:?}");
     }
 
     /// Lets a receiver that was started here end and waits for it.
     pub async fn finish(self) {
         if let Self::Started(started) = self
-            && let Some((child, _ticket)) = started.running
+            && let Some(running) = started.running
         {
-            let status = child.finish().await;
+            if let Some((pipe, listener)) = running.pipe {
+                drop(listener);
+                pipe.finish(CLOSE_WAIT).await;
+            }
+            let status = running.child.finish().await;
             tracing::debug!("the receiver ended: {status:?}");
         }
     }
@@ -125,35 +156,42 @@ impl Meeting {
 
 impl Started {
     async fn connect(&mut self, environment: &Environment, key: &KeyPair) -> Result<Met, MeetError> {
-        if self.running.as_mut().is_none_or(|running| running.0.has_ended()) {
+        if self.running.as_mut().is_none_or(|running| running.child.has_ended()) {
             self.running = None;
             self.running = Some(self.start(environment, key).await?);
         }
-        let Self { listener, running: Some(running), .. } = self else { return Err(WireError::NoAnswer.into()) };
-        let (child, ticket) = running;
+        let Self { listener, running: Some(running), start, .. } = self else { return Err(WireError::NoAnswer.into()) };
+        let Running { child, ticket, pipe } = running;
         let connecting = async {
-            match listener {
-                Some(listener) => listener.meet().await,
-                None => endpoint::connect(environment.packets.as_ref(), &ticket.addresses, key, &ticket.receiver).await,
+            match (start, listener, pipe) {
+                (Start::Ssh(ssh), Some(listener), Some((_, pipe))) => {
+                    across(ssh.transport, listener, pipe, ticket).await
+                }
+                _ => {
+                    let packets = environment.packets.as_ref();
+                    let connection = endpoint::connect(packets, &ticket.addresses, key, &ticket.receiver).await?;
+                    Ok((connection, false))
+                }
             }
         };
-        let connection = tokio::select! {
-            connection = connecting => connection?,
+        let (connection, fell_back) = tokio::select! {
+            connected = connecting => connected?,
             status = child.ended() => {
                 tracing::debug!("the receiver ended: {status:?}");
                 return Err(WireError::NoAnswer.into());
             }
         };
-        Ok(Met { connection, token: ticket.token })
+        Ok(Met { connection, token: ticket.token, fell_back })
     }
 
-    async fn start(&mut self, environment: &Environment, key: &KeyPair) -> Result<(Child, Ticket), MeetError> {
+    async fn start(&mut self, environment: &Environment, key: &KeyPair) -> Result<Running, MeetError> {
         let pipe = self.start.pipe();
         // Within one host nothing lies between, and the two may have one port only.
         let ports = environment.packets.ports().filter(|_ports| pipe == Pipe::Ssh);
         let mut caller = Caller { key: key.public(), pipe, ports, addresses: Vec::new() };
         let Start::Ssh(ssh) = &self.start else {
-            return Ok(Child::start(&self.start, &caller, &self.remarks).await?);
+            let (child, ticket) = Child::start(&self.start, &caller, &self.remarks).await?;
+            return Ok(Running { child, ticket, pipe: None });
         };
         if self.listener.is_none() {
             self.listener = Some(listen_everywhere(environment.packets.as_ref(), key)?);
@@ -161,14 +199,60 @@ impl Started {
         let Some(listener) = &self.listener else { return Err(WireError::NoAnswer.into()) };
         caller.addresses = reachable(listener.local_address()?);
         let (started, seen) = tokio::join!(Child::start(&self.start, &caller, &self.remarks), ssh.addresses_seen());
-        let (child, ticket) = started?;
+        let (mut child, mut ticket) = started?;
         // The receiver puts first what ssh reached as it saw it itself; from here its host may have another address.
         if let Some((reached, others)) = ticket.addresses.split_first() {
-            let addresses = first_of_all([reached.ip()].into_iter().chain(seen), reached.port(), others);
-            listener.expect(ticket.receiver, &addresses);
-        } else {
-            listener.expect(ticket.receiver, &[]);
+            ticket.addresses = first_of_all([reached.ip()].into_iter().chain(seen), reached.port(), others);
         }
-        Ok((child, ticket))
+        listener.expect(ticket.receiver, &ticket.addresses);
+        let pipe = match child.take_pipe() {
+            None => None,
+            Some((from, to)) => {
+                let packets = PipePackets::new(from, to);
+                let listener = Listener::bind(&packets, PIPE_PEER, key, Admitted::Nobody)?;
+                listener.expect(ticket.receiver, &[PIPE_PEER]);
+                Some((packets, listener))
+            }
+        };
+        Ok(Running { child, ticket, pipe })
+    }
+}
+
+/// Meets a receiver on another host by UDP, or else through the pipe to it; tells whether that was a way out.
+async fn across(
+    transport: Transport,
+    by_udp: &Listener,
+    by_pipe: &Listener,
+    ticket: &Ticket,
+) -> Result<(Connection, bool), MeetError> {
+    if transport == Transport::Ssh {
+        return Ok((by_pipe.meet().await?, false));
+    }
+    let met = {
+        let mut udp = pin!(by_udp.meet());
+        match transport {
+            Transport::Auto => match timeout(UDP_SILENCE, &mut udp).await {
+                Ok(Ok(connection)) => Ok((connection, false)),
+                // What answered by UDP and was not the receiver, or could not be used, says nothing of the pipe.
+                Ok(Err(error)) => {
+                    tracing::debug!(?error, "no connection by UDP");
+                    by_pipe.meet().await.map(|connection| (connection, true))
+                }
+                Err(_elapsed) => tokio::select! {
+                    Ok(connection) = udp => Ok((connection, false)),
+                    met = by_pipe.meet() => met.map(|connection| (connection, true)),
+                },
+            },
+            Transport::Quic | Transport::Ssh => udp.await.map(|connection| (connection, false)),
+        }
+    };
+    by_udp.stop_meeting().await;
+    by_pipe.stop_meeting().await;
+    match met {
+        Err(WireError::NoAnswer) if transport == Transport::Quic => Err(MeetError::UdpSilent {
+            there: ticket.addresses.clone(),
+            here: by_udp.local_address().map_or(0, |address| address.port()),
+        }),
+        met => Ok(met?),
     }
 }

@@ -6,6 +6,7 @@
 pub mod addresses;
 pub mod admission;
 pub mod allow;
+pub mod answering;
 pub mod child;
 pub mod key_text;
 pub mod known_peers;

@@ -26,6 +26,18 @@ const FOR_ONE_PROGRAM: [&str; 7] = [
     "-oForwardAgent=no",
 ];
 
+/// What carries the packets between two hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// UDP, and where that is silent the pipe of ssh.
+    #[default]
+    Auto,
+    /// UDP only.
+    Quic,
+    /// The pipe of ssh only.
+    Ssh,
+}
+
 /// A program on another host.
 #[derive(Clone, Debug)]
 pub struct Ssh {
@@ -37,6 +49,8 @@ pub struct Ssh {
     pub host: String,
     /// The program there, to be found by its shell; a leading `~/` is the home directory.
     pub program: String,
+    /// How the files go there.
+    pub transport: Transport,
 }
 
 impl Ssh {
@@ -139,7 +153,13 @@ mod tests {
 
     fn ssh(command: &str, host: &str, program: &str) -> Ssh {
         let options = vec!["-p".into(), "2222".into()];
-        Ssh { words: words(command).unwrap(), options, host: host.to_owned(), program: program.to_owned() }
+        Ssh {
+            words: words(command).unwrap(),
+            options,
+            host: host.to_owned(),
+            program: program.to_owned(),
+            transport: Transport::Auto,
+        }
     }
 
     fn line(ssh: &Ssh) -> Vec<String> {

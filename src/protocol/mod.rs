@@ -128,6 +128,8 @@ pub mod limits {
     pub const GROUPS_MEMORY_BYTES: usize = 24 << 20;
     /// How long a further address of a receiver waits for the one before it to answer (RFC 8305, section 8).
     pub const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+    /// How long UDP may be silent before the pipe of ssh is used: three packets that got lost, or a way that is blocked.
+    pub const UDP_SILENCE: Duration = Duration::from_secs(3);
     /// How often a receiver that knows where its sender is looks whether to call there.
     pub const CALL_EVERY: Duration = Duration::from_secs(1);
     /// How long a side that leaves waits until its last packets are out.

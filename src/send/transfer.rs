@@ -17,6 +17,9 @@ use crate::seams::Environment;
 use crate::wire::connection::CloseReason;
 use crate::wire::identity::{KeyPair, random_bytes};
 
+/// What the person is told of a way out that nobody asked for.
+const NO_UDP: &str = "no UDP between the hosts: using the ssh connection; the checks are the same";
+
 /// Runs a transfer to its end.
 pub async fn run(
     environment: Environment,
@@ -35,6 +38,9 @@ pub async fn run(
     loop {
         let connected = async {
             let met = meeting.connect(&environment, &key).await.map_err(Ended::Unreachable)?;
+            if met.fell_back {
+                observer.notice(NO_UDP);
+            }
             let opening = Opening {
                 environment: &environment,
                 plan: &plan,

@@ -96,7 +96,7 @@ impl Listener {
         self.turn_away(false);
         self.call();
         let met = self.first(Instant::now() + GREETING_TIMEOUT).await;
-        self.leave_the_others().await;
+        self.stop_meeting().await;
         met
     }
 
@@ -112,7 +112,9 @@ impl Listener {
         }
     }
 
-    async fn leave_the_others(&self) {
+    /// Gives up every connection that [`Self::meet`] has not returned, and lets nobody else in. To be called where its
+    /// future was dropped.
+    pub async fn stop_meeting(&self) {
         self.hang_up();
         self.turn_away(true);
         drop(std::mem::take(&mut *self.greetings.lock().await));

@@ -49,6 +49,8 @@ pub struct Listener {
     carrier: Carrier,
     pub(super) greetings: Mutex<JoinSet<Result<Connection, WireError>>>,
     pub(super) calls: Calls,
+    /// Another socket, on which the same side is waited for.
+    beside: Option<Box<Self>>,
 }
 
 impl Listener {
@@ -80,7 +82,14 @@ impl Listener {
             carrier: packets.carrier(),
             greetings: Mutex::new(JoinSet::new()),
             calls: Calls::new(),
+            beside: None,
         })
+    }
+
+    /// Both at once: connections of either are accepted here, and closed here.
+    #[must_use]
+    pub fn with(self, beside: Self) -> Self {
+        Self { beside: Some(Box::new(beside)), ..self }
     }
 
     /// Where the socket is bound.
@@ -112,7 +121,15 @@ impl Listener {
     /// once, each at most `GREETING_TIMEOUT`; the next wait for their turn. Those that fail are only logged.
     pub async fn accept(&self) -> Option<Connection> {
         loop {
-            match self.next().await? {
+            let next = match &self.beside {
+                None => self.next().await,
+                Some(beside) => tokio::select! {
+                    next = self.next() => next,
+                    // Its end is not the end of this one.
+                    Some(next) = beside.next() => Some(next),
+                },
+            };
+            match next? {
                 Ok(connection) => return Some(connection),
                 Err(error) => tracing::debug!(?error, "a handshake failed"),
             }
@@ -169,8 +186,15 @@ impl Listener {
     /// Closes every connection that is still open and the socket; waits at most `CLOSE_WAIT` for the last packets. Not
     /// needed where the other side ended every connection: dropping the listener is then enough, and some 80 ms faster.
     pub async fn close(&self) {
-        self.endpoint.close((CloseReason::GoingAway as u32).into(), b"");
+        for endpoint in
+            [Some(&self.endpoint), self.beside.as_ref().map(|beside| &beside.endpoint)].into_iter().flatten()
+        {
+            endpoint.close((CloseReason::GoingAway as u32).into(), b"");
+        }
         wait_idle(&self.endpoint).await;
+        if let Some(beside) = &self.beside {
+            wait_idle(&beside.endpoint).await;
+        }
     }
 }
 

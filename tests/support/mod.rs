@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "every test program uses a part of this")]
 #![expect(clippy::disallowed_methods, reason = "tests look at the disk past the program's own door")]
 
+pub(crate) mod far;
 pub(crate) mod network;
 pub(crate) mod schema;
 

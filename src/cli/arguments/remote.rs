@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::connect::operand::Remote;
-use crate::connect::ssh::{self, Ssh};
+use crate::connect::ssh::{self, Ssh, Transport};
 
 /// How ssh is called, and what it starts.
 #[derive(Clone, Debug, Args)]
@@ -38,6 +38,10 @@ pub struct RemoteArguments {
     #[arg(short = '6')]
     pub ipv6_only: bool,
 
+    /// What carries the files to the other host
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = TransportChoice::Auto)]
+    pub transport: TransportChoice,
+
     /// Where the program lies on the other host
     ///
     /// As a path or a name that the shell there finds; a leading ~/ is the home directory there.
@@ -62,7 +66,28 @@ impl RemoteArguments {
             .filter(|(wanted, _)| *wanted)
             .for_each(|(_, letter)| option(letter, None));
         let program = self.remote_path.clone().unwrap_or_else(|| program.to_owned());
-        Ssh { words: self.ssh.0.clone(), options, host: remote.host.clone(), program }
+        Ssh { words: self.ssh.0.clone(), options, host: remote.host.clone(), program, transport: self.transport.into() }
+    }
+}
+
+/// Value of `--transport`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TransportChoice {
+    /// UDP in either direction; where it is silent for three seconds, the ssh connection
+    Auto,
+    /// UDP only, else exit code 35
+    Quic,
+    /// The ssh connection only
+    Ssh,
+}
+
+impl From<TransportChoice> for Transport {
+    fn from(choice: TransportChoice) -> Self {
+        match choice {
+            TransportChoice::Auto => Self::Auto,
+            TransportChoice::Quic => Self::Quic,
+            TransportChoice::Ssh => Self::Ssh,
+        }
     }
 }
 
@@ -105,10 +130,24 @@ mod tests {
 
     #[test]
     fn options_of_ssh_are_passed_on() {
-        let line = ["-J", "gate", "-i", "key", "-o", "Port=22", "-o", "User=x", "-6", "--remote-path", "~/bin/c r"];
+        let line = [
+            "-J",
+            "gate",
+            "-i",
+            "key",
+            "-o",
+            "Port=22",
+            "-o",
+            "User=x",
+            "-6",
+            "--remote-path",
+            "~/bin/c r",
+            "--transport",
+            "ssh",
+        ];
         let ssh = ssh(&line).expect("arguments");
         assert_eq!(ssh.options, ["-J", "gate", "-i", "key", "-o", "Port=22", "-o", "User=x", "-6"]);
-        assert_eq!(ssh.program, "~/bin/c r");
+        assert_eq!((ssh.program.as_str(), ssh.transport), ("~/bin/c r", Transport::Ssh));
     }
 
     #[test]

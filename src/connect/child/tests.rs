@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Mutex;
 
+use super::super::ssh::Transport;
 use super::*;
 use crate::wire::identity::PublicKey;
 
@@ -32,6 +33,7 @@ async fn start_by_ssh(script: &str) -> (Result<(Child, Ticket), ConnectError>, V
         options: Vec::new(),
         host: "me@far".to_owned(),
         program: "careful-recv".to_owned(),
+        transport: Transport::Auto,
     };
     let told = Arc::new(Mutex::new(Vec::new()));
     let telling = Arc::clone(&told);
