@@ -27,10 +27,18 @@ fn page(command: clap::Command) -> io::Result<Vec<u8>> {
     page.render_name_section(&mut roff)?;
     roff.extend(section("head")?.bytes());
     page.render_description_section(&mut roff)?;
-    page.render_options_section(&mut roff)?;
+    roff.extend(options(&page)?.bytes());
     roff.extend(exit_status().bytes());
     roff.extend(section("tail")?.bytes());
     Ok(roff)
+}
+
+/// As clap makes them, without the breaks around an empty line that is one itself: formatters warn of those.
+fn options(page: &clap_mangen::Man) -> io::Result<String> {
+    let mut roff = Vec::new();
+    page.render_options_section(&mut roff)?;
+    let roff = String::from_utf8(roff).map_err(io::Error::other)?;
+    Ok(roff.replace("\n.br\n\n.br\n", "\n\n"))
 }
 
 fn exit_status() -> String {
