@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use careful::connect::ticket::Ticket;
 use careful::protocol::failure::Failure;
+use careful::protocol::keep::Keep;
 use careful::protocol::message::{
     FileAnswer, FromReceiver, FromSender, GroupFileAnswer, IndexedFailure, Ready, Signed,
 };
@@ -107,7 +108,7 @@ async fn until_end(incoming: &mut Incoming) {
 }
 
 fn ready() -> Reply {
-    Reply::Answer(FromReceiver::Ready(Ready { file_name: None, directory: Vec::new() }))
+    Reply::Answer(FromReceiver::Ready(Ready { file_name: None, directory: Vec::new(), kept: Keep::default() }))
 }
 
 fn place_with(files: u64, length_bytes: usize) -> tempfile::TempDir {

@@ -7,6 +7,7 @@ use std::process::{Output, Stdio};
 
 use careful::connect::ticket::Ticket;
 use careful::protocol::failure::Failure;
+use careful::protocol::keep::Keep;
 use careful::protocol::message::{
     FileAnswer, FromReceiver, FromSender, GroupFileAnswer, Hash32, Have, IndexedHash, IndexedProof, Ready, Signed,
 };
@@ -51,7 +52,10 @@ async fn receive(listener: Listener, script: Script) {
         outgoing.send(&FromReceiver::Welcome { minor: 0 }).await.unwrap();
         let begin: Option<FromSender> = incoming.receive().await.unwrap();
         assert!(matches!(begin, Some(FromSender::Begin(_))));
-        outgoing.send(&FromReceiver::Ready(Ready { file_name: None, directory: Vec::new() })).await.unwrap();
+        outgoing
+            .send(&FromReceiver::Ready(Ready { file_name: None, directory: Vec::new(), kept: Keep::default() }))
+            .await
+            .unwrap();
         let chunks = connection.clone();
         tokio::spawn(async move {
             let mut body = vec![0; 1 << 20];

@@ -17,7 +17,9 @@ use careful::connect::ticket::{Ticket, token_proof};
 use careful::hash::{PieceHash, Position, Root};
 use careful::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, FileEntry, Name};
 use careful::protocol::failure::Failure;
+use careful::protocol::keep::Keep;
 use careful::protocol::limits::{GREETING_TIMEOUT, STALL_TIMEOUT};
+use careful::protocol::link::{LinkEntry, LinkTarget};
 use careful::protocol::message::{
     Begin, ChunkHeader, FileAnswer, FromReceiver, FromSender, GroupFile, GroupFileAnswer, Hash32, IndexedHash,
     IndexedOrigin, Run, check_of, frame,
@@ -85,13 +87,17 @@ impl Receiver {
     }
 
     async fn begin(&self) -> Sender {
+        self.begin_with(begin()).await
+    }
+
+    async fn begin_with(&self, begin: Begin) -> Sender {
         let mut sender = self.connect().await;
-        sender.control.0.send(&FromSender::Begin(begin())).await.unwrap();
+        sender.control.0.send(&FromSender::Begin(begin.clone())).await.unwrap();
         loop {
             match sender.control.1.receive().await.unwrap() {
                 Some(FromReceiver::Working) => {}
                 Some(FromReceiver::Ready(ready)) => {
-                    sender.terms = Some(Terms::new(&begin(), &ready));
+                    sender.terms = Some(Terms::new(&begin, &ready));
                     return sender;
                 }
                 other => panic!("not ready: {other:?}"),
@@ -204,6 +210,7 @@ fn begin() -> Begin {
         no_replace: false,
         quick: false,
         record: true,
+        keep: Keep::default(),
     }
 }
 
@@ -433,6 +440,77 @@ async fn suid_and_its_like_are_never_set_and_the_destinations_own_mode_stays() {
     let mode = std::fs::metadata(receiver.inbox().join("evil")).unwrap().permissions().mode();
     assert_eq!(mode & 0o7000, 0);
     assert_eq!(std::fs::metadata(receiver.inbox()).unwrap().permissions().mode(), before);
+    receiver.check(sender).await;
+}
+
+/// The answer to an offer of these links below a directory that the offer makes.
+async fn offer_links(sender: &Sender, links: Vec<LinkEntry>) -> FromReceiver {
+    let mut job = sender.job().await;
+    let directory = DirectoryEntry { parent: None, name: Name::new(b"d").unwrap(), attributes: attributes(0o755) };
+    let directories = DirectoryTable::new(vec![directory]).unwrap();
+    let meant = sender.terms.unwrap().links(&directories, &links);
+    job.say(FromSender::OfferLinks { directories, links, meant }).await;
+    job.hear().await
+}
+
+fn link(directory: Option<u32>, name: &str, target: &str) -> LinkEntry {
+    let (name, target) = (Name::new(name.as_bytes()).unwrap(), LinkTarget::new(target.as_bytes()).unwrap());
+    LinkEntry { directory, name, target, attributes: attributes(0o777) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_was_not_asked_for_or_is_not_allowed_is_not_made() {
+    for (options, keep) in [(&[][..], Keep::ALL), (&["--accept", "outside-links"], Keep::default())] {
+        let receiver = Receiver::start(options);
+        let sender = receiver.begin_with(Begin { keep, ..begin() }).await;
+        let answer = offer_links(&sender, vec![link(Some(0), "link", "file")]).await;
+        assert_eq!(answer, FromReceiver::Refused(Failure::LinkNotAccepted));
+        assert!(receiver.inbox().join("d/link").symlink_metadata().is_err());
+        receiver.check(sender).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_out_of_the_directory_under_bad_numbers_and_in_too_great_a_number_are_refused() {
+    let receiver = Receiver::start(&["--accept", "links", "--replace"]);
+    let sender = receiver.begin_with(Begin { keep: Keep::ALL, ..begin() }).await;
+    let outside = receiver.place.path().join("outside").into_os_string().into_string().unwrap();
+    let hostile = ["/", &outside, "../../outside", "..//../outside", "./.././../outside", "x/../../../outside", "x/.."];
+    let links: Vec<_> = hostile.iter().enumerate().map(|(at, to)| link(Some(0), &at.to_string(), to)).collect();
+    let FromReceiver::LinksMade { made, failed, .. } = offer_links(&sender, links).await else { panic!("refused") };
+    assert!(made.is_empty());
+    assert!(failed.iter().all(|failed| failed.failure == Failure::LinkLeadsOutside), "{failed:?}");
+    assert_eq!(failed.len(), hostile.len());
+    assert_eq!(std::fs::read_dir(receiver.inbox().join("d")).unwrap().count(), 0);
+
+    let answer = offer_links(&sender, vec![link(Some(7), "link", "file")]).await;
+    assert!(matches!(answer, FromReceiver::LinksMade { made, failed, .. } if made.is_empty() && failed.len() == 1));
+    let many = (0..513).map(|at| link(None, &at.to_string(), "x")).collect();
+    assert_eq!(offer_links(&sender, many).await, FromReceiver::Refused(Failure::Protocol));
+    receiver.check(sender).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_through_a_link_of_the_same_transfer() {
+    let receiver = Receiver::start(&["--accept", "outside-links", "--replace"]);
+    let sender = receiver.begin_with(Begin { keep: Keep::ALL, ..begin() }).await;
+    let links = vec![link(None, "to-directory", "../outside"), link(None, "to-file", "../outside/kept")];
+    assert!(matches!(offer_links(&sender, links).await, FromReceiver::LinksMade { .. }));
+    assert!(receiver.inbox().join("to-file").symlink_metadata().unwrap().is_symlink());
+
+    let directory =
+        DirectoryEntry { parent: None, name: Name::new(b"to-directory").unwrap(), attributes: attributes(0o700) };
+    let directories = DirectoryTable::new(vec![directory]).unwrap();
+    let mut through = file("kept", 1, None);
+    through.entry.directory = Some(0);
+    let answers = sender.job().await.offer_group_in(directories.clone(), vec![through, file("to-file", 1, None)]).await;
+    let refused = [Failure::NotADirectory, Failure::TargetNotRegular].map(GroupFileAnswer::Refused);
+    assert_eq!(answers, refused);
+
+    let mut job = sender.job().await;
+    let meant = sender.terms.unwrap().page(&directories);
+    job.say(FromSender::FinishDirectories { directories, meant }).await;
+    assert!(matches!(job.hear().await, FromReceiver::Finished(failed) if failed.len() == 1));
     receiver.check(sender).await;
 }
 

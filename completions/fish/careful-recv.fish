@@ -1,4 +1,6 @@
 complete -c careful-recv -l listen -d 'Wait for one transfer, and print the ticket for it' -r
+complete -c careful-recv -l accept -d 'What the sender may bring beside content, permissions and times' -r -f -a "links\t'Symbolic links that stay within the receiving directory'
+outside-links\t'Symbolic links, wherever they lead'"
 complete -c careful-recv -l expires -d 'How long the ticket is good for' -r
 complete -c careful-recv -l port -d 'UDP port to use, or several of which the first free one is taken' -r
 complete -c careful-recv -l status -d 'Keep FILE up to date with where the run stands, and with its exit code and last success in the end' -r -F

@@ -2,6 +2,7 @@
 //!
 //! What a value means is judged here as far as that needs nothing from outside. **No file is touched.**
 
+mod metadata;
 mod network;
 mod remote;
 mod results;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Parser};
 
+pub use self::metadata::{AcceptArguments, Accepted, MetadataArguments};
 pub use self::network::NetworkArguments;
 pub use self::remote::{RemoteArguments, SshCommand, TransportChoice};
 pub use self::results::ResultArguments;
@@ -145,6 +147,10 @@ pub struct RecvArguments {
     /// Let the sender replace files that exist and differ
     #[arg(long)]
     pub replace: bool,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub accepting: AcceptArguments,
 
     /// How long the ticket is good for
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]

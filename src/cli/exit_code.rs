@@ -133,6 +133,8 @@ impl ExitCode {
             | Failure::PathTooLong
             | Failure::NotRecorded
             | Failure::RecordDamaged
+            | Failure::LinkNotAccepted
+            | Failure::LinkLeadsOutside
             | Failure::SameTarget => Self::Partial,
             Failure::StagingUnusable | Failure::StagingHeld => Self::StagingUnusable,
             Failure::StoredMismatch | Failure::ArrivedMismatch | Failure::SourceUnstable => Self::Mismatch,

@@ -18,6 +18,8 @@ use crate::protocol::receipt::{Proof, Receipt, ReceiptFile};
 const VERSION: u64 = 2;
 /// The last second of the year 9999: later times are not told as a date.
 const LAST_DATE_SECONDS: u64 = 253_402_300_799;
+/// The one kind that is told: everything else is a file.
+const LINK: &str = "link";
 
 /// Why a line is no receipt.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +63,9 @@ struct File {
     /// As asked for, in octal digits.
     mode: String,
     modified: Modified,
+    /// `link` for a symbolic link, of which length and root are those of its target as a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -128,6 +133,7 @@ impl From<&ReceiptFile> for File {
                 seconds: file.attributes.modified_seconds,
                 nanoseconds: file.attributes.modified_nanoseconds,
             },
+            kind: file.is_link.then(|| LINK.to_owned()),
         }
     }
 }
@@ -152,6 +158,11 @@ impl TryFrom<File> for ReceiptFile {
                     .ok_or(ReceiptLineError::Field("mode"))?,
                 modified_seconds: file.modified.seconds,
                 modified_nanoseconds: file.modified.nanoseconds,
+            },
+            is_link: match file.kind.as_deref() {
+                None => false,
+                Some(LINK) => true,
+                Some(_) => return Err(ReceiptLineError::Field("kind")),
             },
         })
     }
@@ -204,6 +215,7 @@ mod tests {
                 modified_seconds: -5,
                 modified_nanoseconds: 999_999_999,
             },
+            is_link: index % 2 == 1,
         });
         Receipt {
             transfer: [1; 16],

@@ -16,7 +16,7 @@ use super::exit_code::ExitCode;
 use super::progress::Suspender;
 use super::safe_name::{safe, safe_text};
 use crate::protocol::failure::{Failure, Remedy};
-use crate::protocol::receipt::Proof;
+use crate::protocol::receipt::ReceiptFile;
 
 use super::summary::SCHEMA;
 pub use super::summary::Summary;
@@ -62,6 +62,9 @@ struct FileEvent<'a> {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_bytes: Option<String>,
+    /// `link` for a symbolic link; a file otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     length: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,19 +146,20 @@ impl Report {
     }
 
     /// A file that has its receipt; a person hears of it in the summary.
-    pub fn receipt(&self, path: &[u8], length_bytes: u64, root_hex: &str, proof: Proof) {
-        {
+    pub fn receipt(&self, file: &ReceiptFile, root_hex: &str) {
+        if !file.is_link {
             let told = &mut self.lock().told;
             told.files += 1;
-            told.bytes += length_bytes;
+            told.bytes += file.length_bytes;
         }
         self.event(&FileEvent {
-            length: Some(length_bytes),
+            kind: file.is_link.then_some("link"),
+            length: Some(file.length_bytes),
             root: Some(root_hex),
-            origin: Some(proof.origin.word()),
-            stored: Some(proof.stored.word()),
-            durable: Some(proof.durable.word()),
-            ..FileEvent::new("receipt", path)
+            origin: Some(file.proof.origin.word()),
+            stored: Some(file.proof.stored.word()),
+            durable: Some(file.proof.durable.word()),
+            ..FileEvent::new("receipt", &file.path)
         });
     }
 
@@ -307,6 +311,10 @@ fn hint(failure: Failure) -> Option<&'static str> {
             return None;
         }
         Failure::NotAdmitted => "ask the receiver for a new ticket",
+        Failure::LinkNotAccepted => "let the receiver listen with --accept links, or leave out --links",
+        Failure::LinkLeadsOutside => {
+            "let the receiver listen with --accept outside-links, or leave such links out with --safe-links"
+        }
         Failure::KeyNotAdmitted => {
             "give the receiving side the line that `careful-send key` prints, for its list of keys"
         }

@@ -68,9 +68,7 @@ fn receive(arguments: &RecvArguments, report: &Arc<Report>) -> Outcome {
     let receiving = Receiving { report: Arc::clone(report), umask, open_files_max, environment };
     let outcome = match arguments.mode() {
         Ok(RecvMode::Stdio) => runtime.block_on(receiving.as_child()),
-        Ok(RecvMode::Listen(plan)) => {
-            runtime.block_on(receiving.listening(&plan, arguments.replace, arguments.expires))
-        }
+        Ok(RecvMode::Listen(plan)) => runtime.block_on(receiving.listening(&plan, arguments)),
         Err(words) => Err((words, ExitCode::Usage)),
     };
     runtime.shutdown_background();
@@ -120,7 +118,7 @@ impl Receiving {
     }
 
     /// Prints a ticket and receives one transfer.
-    async fn listening(&self, plan: &ListenPlan, replace: bool, expires: Duration) -> Outcome {
+    async fn listening(&self, plan: &ListenPlan, arguments: &RecvArguments) -> Outcome {
         let environment = self.environment.clone();
         environment.disk.open_directory(&plan.directory).map_err(|error| {
             (format!("cannot receive into {}: {error}", plan.directory.display()), ExitCode::FileIo)
@@ -132,15 +130,19 @@ impl Receiving {
             (format!("cannot listen on {}: {}", plan.address, with_causes(&error)), ExitCode::Network)
         })?;
         let address = listener.local_address().map_err(|error| other(&error))?;
-        let expires_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + expires;
+        let expires_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + arguments.expires;
         let expires_seconds = Some(expires_at.as_secs());
         let ticket = Ticket { receiver: key.public(), token, expires_seconds, addresses: reachable(address) };
         self.report.ticket(&ticket.to_string());
-        let policy = Policy { replace, ..Policy::new(RootPolicy::Fixed(plan.directory.clone()), self.umask) };
+        let policy = Policy {
+            replace: arguments.replace,
+            allowed: arguments.accepting.allowed(),
+            ..Policy::new(RootPolicy::Fixed(plan.directory.clone()), self.umask)
+        };
         let admission = Admission::new(token, expires_seconds);
         let open_files_max = self.open_files_max;
         let receiver = Arc::new(Receiver { environment, identity, admission, policy, open_files_max });
-        let waiting = Waiting { first: expires, again: BACK_WITHIN };
+        let waiting = Waiting { first: arguments.expires, again: BACK_WITHIN };
         let code = tokio::select! {
             received = one_transfer(receiver, &listener, waiting) => self.told(&received),
             code = stop_signal() => code,

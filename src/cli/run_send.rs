@@ -164,6 +164,7 @@ fn plan(arguments: &SendArguments, sources: &[OsString]) -> Plan {
         quick: arguments.sending.quick,
         chunk_bytes: arguments.sending.chunk_size,
         retry_for: arguments.results.retry_for,
+        keep: arguments.sending.metadata.keep(),
         ..Plan::new(sources.iter().map(PathBuf::from).collect(), Vec::new())
     }
 }

@@ -16,6 +16,8 @@ pub struct Summary {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Symbolic links that have their receipt.
+    pub links: u64,
     /// Of the files: those whose target was equal already (and was read back).
     pub unchanged_files: u64,
     /// Files believed by size and time, without a check and without a receipt.
@@ -45,6 +47,7 @@ impl Default for Summary {
         Self {
             files: 0,
             bytes: 0,
+            links: 0,
             unchanged_files: 0,
             trusted_files: 0,
             failed_files: 0,
@@ -70,6 +73,7 @@ pub(super) struct SummaryEvent {
     schema: u32,
     files: u64,
     bytes: u64,
+    links: u64,
     unchanged_files: u64,
     trusted_files: u64,
     failed_files: u64,
@@ -119,6 +123,7 @@ impl Summary {
             schema: SCHEMA,
             files: self.files,
             bytes: self.bytes,
+            links: self.links,
             unchanged_files: self.unchanged_files,
             trusted_files: self.trusted_files,
             failed_files: self.failed_files,
@@ -142,6 +147,11 @@ impl Summary {
             Some(proof) => format!("{}, {}: {}", files(self.files), size(self.bytes), claim(proof)),
             None => format!("{}, nothing proved", files(self.files)),
         };
+        match self.links {
+            0 => {}
+            1 => line += "; 1 link",
+            count => line += &format!("; {count} links"),
+        }
         for (count, words) in [
             (self.unchanged_files, "unchanged"),
             (self.trusted_files, "not checked (same size and time)"),

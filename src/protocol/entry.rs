@@ -12,6 +12,8 @@ use super::limits::{DEPTH_MAX, DIRECTORIES_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX};
 
 /// First bytes of the name of every staging file.
 const STAGING_PREFIX: &[u8] = b".careful-";
+/// Sets the staging names of links apart from those of files: no byte of a file's name is like it.
+const LINK_MARK: &[u8] = b"/link";
 /// Hexadecimal digits of the hash in a staging file's name.
 const STAGING_HASH_DIGITS: usize = 16;
 
@@ -48,7 +50,18 @@ impl Name {
     /// alone, so that a later run finds it; at most 255 bytes.
     #[must_use]
     pub fn staging(&self) -> OsString {
-        let digest = blake3::hash(self.as_bytes()).to_hex();
+        self.staging_by(blake3::hash(self.as_bytes()))
+    }
+
+    /// Name under which a link of this name is made before it is renamed: another one than that of a file, since what a
+    /// killed run left there is to be cleared and not to be continued.
+    #[must_use]
+    pub fn staging_of_link(&self) -> OsString {
+        self.staging_by(blake3::hash(&[self.as_bytes(), LINK_MARK].concat()))
+    }
+
+    fn staging_by(&self, hash: blake3::Hash) -> OsString {
+        let digest = hash.to_hex();
         let mut staging = STAGING_PREFIX.to_vec();
         staging.extend_from_slice(&digest.as_bytes()[..STAGING_HASH_DIGITS]);
         staging.push(b'-');
@@ -271,6 +284,9 @@ mod tests {
         }
         let twin = |bytes: &[u8]| Name::new(bytes).expect("a name").staging();
         assert_ne!(twin(&[b'x'; 254]), twin(&[b'x'; 255]), "names that differ stage apart");
+        let of_link = Name::new(b"a").expect("a name").staging_of_link();
+        assert!(is_staging_name(of_link.as_bytes()));
+        assert_ne!(of_link, twin(b"a"));
     }
 
     fn directory(parent: Option<u32>, name: &str) -> DirectoryEntry {

@@ -148,6 +148,14 @@ pub enum Failure {
     #[n(34)]
     #[error("control data arrived otherwise than it was sent")]
     Garbled,
+    /// The receiving side takes no symbolic links.
+    #[n(40)]
+    #[error("the receiver takes no symbolic links")]
+    LinkNotAccepted,
+    /// A symbolic link may lead out of the receiving directory, and the receiving side takes none that do.
+    #[n(41)]
+    #[error("the receiver takes no links that lead out of its directory")]
+    LinkLeadsOutside,
     /// The sender's key is not, or no longer, among those that a standing receiver admits.
     #[n(50)]
     #[error("the receiver does not admit this sender's key")]

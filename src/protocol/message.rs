@@ -9,6 +9,7 @@
 //! group     > OfferGroup  < GroupAnswer  > Pieces + bytes  < GroupStored  ...  > CommitGroup  < GroupReceipt
 //! file      > OfferFile  < FileAnswer  [< Have ...]  > Keep, Copy; chunk streams  < Bad, Stored ...
 //!           > CommitFile  < FileReceipt
+//! links     > OfferLinks  < LinksMade
 //! page      > FinishDirectories  < Finished
 //! ```
 //!
@@ -22,7 +23,9 @@ use minicbor::{Decode, Encode};
 
 use super::entry::{DirectoryTable, FileEntry};
 use super::failure::Failure;
+use super::keep::Keep;
 use super::limits::MESSAGE_BYTES_MAX;
+use super::link::LinkEntry;
 use super::receipt::{Durable, Origin, Proof, Stored};
 use crate::hash::{PieceHash, Root};
 
@@ -121,6 +124,19 @@ pub enum FromSender {
     /// The sender gives this file up; what is staged may stay.
     #[n(13)]
     GiveUp(#[n(0)] Failure),
+    /// Offers symbolic links.
+    #[n(18)]
+    OfferLinks {
+        /// The directories of the links.
+        #[n(0)]
+        directories: DirectoryTable,
+        /// The links.
+        #[n(1)]
+        links: Vec<LinkEntry>,
+        /// See [`Terms::links`](super::terms::Terms::links).
+        #[n(2)]
+        meant: Hash32,
+    },
     /// Everything in these directories is committed: set their modes and times.
     #[n(14)]
     FinishDirectories {
@@ -216,6 +232,19 @@ pub enum FromReceiver {
         #[n(1)]
         signed: Signed,
     },
+    /// The links of an offer that are made, flushed and read again, and the signature of their receipt.
+    #[n(18)]
+    LinksMade {
+        /// What was proved of each.
+        #[n(0)]
+        made: Vec<IndexedLink>,
+        /// Those that could not be made.
+        #[n(1)]
+        failed: Vec<IndexedFailure>,
+        /// Of the receipt.
+        #[n(2)]
+        signed: Signed,
+    },
     /// The directories have their modes and times, but for these.
     #[n(14)]
     Finished(#[n(0)] Vec<IndexedFailure>),
@@ -245,6 +274,9 @@ pub struct Begin {
     /// Store a record with each copy.
     #[n(6)]
     pub record: bool,
+    /// What is to be carried beside content, mode and time.
+    #[n(7)]
+    pub keep: Keep,
 }
 
 /// The destination.
@@ -256,6 +288,9 @@ pub struct Ready {
     /// The receiving directory, where the sender may know it; else empty.
     #[cbor(n(1), with = "minicbor::bytes")]
     pub directory: Vec<u8>,
+    /// What of [`Begin::keep`] is allowed here.
+    #[n(2)]
+    pub kept: Keep,
 }
 
 /// A small file as it is offered.
@@ -420,6 +455,20 @@ pub struct IndexedProof {
     /// The receiver's word.
     #[n(2)]
     pub durable: Durable,
+}
+
+/// A link with this number that is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct IndexedLink {
+    /// In the offer.
+    #[n(0)]
+    pub index: u32,
+    /// Whether it survives a power cut.
+    #[n(1)]
+    pub durable: Durable,
+    /// Whether the same link was there already.
+    #[n(2)]
+    pub unchanged: bool,
 }
 
 /// What went wrong with the file or directory with this number.
@@ -613,6 +662,21 @@ mod tests {
         assert_eq!(cbor(&FromReceiver::Refused(Failure::NoSpace)), "82048104");
         assert_eq!(cbor(&FromReceiver::Refused(Failure::Garbled)), "8204811822");
         assert_eq!(cbor(&FromReceiver::Bad(7)), "820a8107");
+        let link = LinkEntry {
+            directory: None,
+            name: super::super::entry::Name::new(b"a").expect("a name"),
+            target: super::super::link::LinkTarget::new(b"b").expect("a target"),
+            attributes: super::super::entry::Attributes { mode: 0o777, modified_seconds: 1, modified_nanoseconds: 2 },
+        };
+        let links = FromSender::OfferLinks {
+            directories: DirectoryTable::default(),
+            links: vec![link],
+            meant: Hash32([3; 32]),
+        };
+        assert_eq!(
+            cbor(&links),
+            format!("8212838081 84f641614162831901ff01025820{}", "03".repeat(32)).replace(' ', "")
+        );
     }
 
     #[test]

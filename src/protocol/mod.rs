@@ -5,6 +5,8 @@
 
 pub mod entry;
 pub mod failure;
+pub mod keep;
+pub mod link;
 pub mod message;
 pub mod receipt;
 pub mod receiving;
@@ -44,6 +46,10 @@ pub mod limits {
     pub const GROUP_NAMES_BYTES_MAX: usize = 128 << 10;
     /// Most directories in one message.
     pub const DIRECTORIES_MAX: usize = 1024;
+    /// Longest target of a symbolic link, in bytes: the longest that Linux makes.
+    pub const LINK_TARGET_BYTES_MAX: usize = 4095;
+    /// Most links in one message. Their names and targets count as those of a group do.
+    pub const LINKS_MAX: usize = 512;
     /// Groups under way at once.
     pub const GROUPS_AT_ONCE: usize = 4;
     /// Large files under way at once.

@@ -126,6 +126,10 @@ pub struct ReceiptFile {
     /// equal target of another owner has.
     #[n(4)]
     pub attributes: Attributes,
+    /// Whether it is a symbolic link. Its length and root are then those of its target as a text, which is known from the
+    /// directory alone: never more than `stored` = cache, and one read.
+    #[n(5)]
+    pub is_link: bool,
 }
 
 /// What the receiver states about committed files of one job: a large file, or a group of small ones.
@@ -170,7 +174,8 @@ mod tests {
     fn receipt() -> Receipt {
         let proof = Proof { origin: Origin::Reread, stored: Stored::Device, durable: Durable::Yes };
         let attributes = Attributes { mode: 0o644, modified_seconds: 5, modified_nanoseconds: 6 };
-        let file = ReceiptFile { path: b"a/b".to_vec(), length_bytes: 3, root: [7; 32], proof, attributes };
+        let file =
+            ReceiptFile { path: b"a/b".to_vec(), length_bytes: 3, root: [7; 32], proof, attributes, is_link: false };
         Receipt {
             transfer: [1; 16],
             directory: b"/d".to_vec(),
@@ -184,7 +189,7 @@ mod tests {
     #[test]
     fn every_field_is_part_of_the_statement() {
         let whole = receipt().statement();
-        let changes: [fn(&mut Receipt); 12] = [
+        let changes: [fn(&mut Receipt); 13] = [
             |receipt| receipt.transfer[0] ^= 1,
             |receipt| receipt.directory.push(b'x'),
             |receipt| receipt.time_seconds += 1,
@@ -197,6 +202,7 @@ mod tests {
             |receipt| receipt.files[0].attributes.mode = 0o600,
             |receipt| receipt.files[0].attributes.modified_seconds += 1,
             |receipt| receipt.files[0].attributes.modified_nanoseconds += 1,
+            |receipt| receipt.files[0].is_link = true,
         ];
         for change in changes {
             let mut other = receipt();

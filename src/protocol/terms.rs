@@ -7,6 +7,7 @@
 use minicbor::Encode;
 
 use super::entry::{Attributes, DirectoryTable, FileEntry};
+use super::link::LinkEntry;
 use super::message::{Begin, GroupFile, Hash32, Ready};
 use crate::hash::Root;
 
@@ -34,6 +35,12 @@ impl Terms {
         hash(b"careful file, version 1\0", (self, job, directories, file, chunk_bytes))
     }
 
+    /// A page of links, likewise.
+    #[must_use]
+    pub fn links(self, directories: &DirectoryTable, links: &[LinkEntry]) -> Hash32 {
+        hash(b"careful links, version 1\0", (self, directories, links))
+    }
+
     /// A page of finished directories, likewise.
     #[must_use]
     pub fn page(self, directories: &DirectoryTable) -> Hash32 {
@@ -59,6 +66,7 @@ fn hash(context: &[u8], values: impl Encode<()>) -> Hash32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::keep::Keep;
     use crate::protocol::receipt::Stored;
 
     const ATTRIBUTES: Attributes = Attributes { mode: 0o644, modified_seconds: 7, modified_nanoseconds: 8 };
@@ -72,18 +80,19 @@ mod tests {
             no_replace: false,
             quick: false,
             record: false,
+            keep: Keep::default(),
         }
     }
 
     fn ready() -> Ready {
-        Ready { file_name: None, directory: b"/d".to_vec() }
+        Ready { file_name: None, directory: b"/d".to_vec(), kept: Keep::default() }
     }
 
     #[test]
     fn whatever_was_agreed_on_is_part_of_every_entry() {
         let entry = |begin: &Begin, ready: &Ready| Terms::new(begin, ready).entry(b"a/b", 3, ATTRIBUTES);
         let whole = entry(&begin(), &ready());
-        let changes: [fn(&mut Begin); 7] = [
+        let changes: [fn(&mut Begin); 8] = [
             |begin| begin.transfer[0] ^= 1,
             |begin| begin.destination[1] ^= 1,
             |begin| begin.single_file = true,
@@ -91,6 +100,7 @@ mod tests {
             |begin| begin.no_replace = true,
             |begin| begin.quick = true,
             |begin| begin.record = true,
+            |begin| begin.keep.links = true,
         ];
         for change in changes {
             let mut other = begin();
@@ -98,6 +108,7 @@ mod tests {
             assert_ne!(entry(&other, &ready()), whole);
         }
         assert_ne!(entry(&begin(), &Ready { file_name: Some(b"x".to_vec().into()), ..ready() }), whole);
+        assert_ne!(entry(&begin(), &Ready { kept: Keep::ALL, ..ready() }), whole);
         assert_ne!(entry(&begin(), &Ready { directory: b"/e".to_vec(), ..ready() }), whole);
     }
 

@@ -159,7 +159,8 @@ pub(super) fn confirm(
     Ok(Committed { length_bytes: seen.length_bytes, root: content.root, stored, durable })
 }
 
-fn flush(place: &Held) -> Result<Durable, Failure> {
+/// Flushes a directory, and every one above it whose name is not known to be flushed.
+pub(super) fn flush(place: &Held) -> Result<Durable, Failure> {
     let flushed = place.directory.sync().and_then(|()| place.flush_names_above());
     if let Err(error) = flushed {
         tracing::warn!("flush a directory: {error}");

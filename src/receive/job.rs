@@ -14,6 +14,7 @@ use crate::hash::{PieceHash, Root};
 use crate::jobs::Jobs;
 use crate::protocol::entry::{DirectoryTable, FileEntry};
 use crate::protocol::failure::Failure;
+use crate::protocol::keep::Keep;
 use crate::protocol::limits::{
     CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MIN, CHUNK_STREAMS_MAX, JOBS_AT_ONCE_MAX, PATH_BYTES_MAX, SMALL_CHUNK_STREAMS_MAX,
 };
@@ -75,6 +76,8 @@ pub(super) struct Session {
     pub(super) replace: bool,
     /// Whether a record is stored with each copy.
     pub(super) records: bool,
+    /// What is carried beside content, mode and time.
+    pub(super) kept: Keep,
     pub(super) pool: Pool,
     pub(super) quota: Option<Arc<Quota>>,
     /// Chunk streams that may be open at once, of chunks of the usual size.

@@ -11,6 +11,7 @@ mod directories;
 mod file;
 mod group;
 mod job;
+mod links;
 pub mod listen;
 pub mod quota;
 mod receipt;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::commit::Committed;
+use super::links::CommittedLink;
 use crate::protocol::entry::Attributes;
+use crate::protocol::link::LinkEntry;
 use crate::protocol::message::Signed;
-use crate::protocol::receipt::{Origin, Proof, Receipt, ReceiptFile};
+use crate::protocol::receipt::{Origin, Proof, Receipt, ReceiptFile, Stored};
 use crate::wire::identity::{KeyPair, PublicKey};
 
 /// Signs the receipts of one session.
@@ -29,7 +31,28 @@ impl Signer {
             length_bytes: committed.length_bytes(),
             root: committed.root().0,
             proof: proof(committed, origin),
+            is_link: false,
         });
+        self.sign_files(files.collect())
+    }
+
+    /// The same for links. What is known of them is known from their directory, through the cache.
+    pub(super) fn sign_links<'a>(
+        &self,
+        links: impl IntoIterator<Item = (Vec<u8>, &'a LinkEntry, CommittedLink)>,
+    ) -> Signed {
+        let links = links.into_iter().map(|(path, link, committed)| ReceiptFile {
+            path,
+            attributes: link.attributes,
+            length_bytes: link.target.as_bytes().len() as u64,
+            root: link.target.root().0,
+            proof: Proof { origin: Origin::FirstRead, stored: Stored::Cache, durable: committed.durable() },
+            is_link: true,
+        });
+        self.sign_files(links.collect())
+    }
+
+    fn sign_files(&self, files: Vec<ReceiptFile>) -> Signed {
         let key = self.identity.public();
         let receipt = Receipt {
             transfer: self.transfer,
@@ -37,7 +60,7 @@ impl Signer {
             time_seconds: now_seconds(),
             receiver: key.0,
             sender: self.sender.0,
-            files: files.collect(),
+            files,
         };
         let signature = self.identity.sign(&receipt.statement());
         Signed { time_seconds: receipt.time_seconds, key: key.0, signature }

@@ -14,10 +14,11 @@ use super::quota::Quota;
 use super::receipt::{Signer, now_seconds};
 use super::share::Share;
 use super::stage::Arrivals;
-use super::{file, group, stage, verify};
+use super::{file, group, links, stage, verify};
 use crate::connect::admission::Admission;
 use crate::jobs::Jobs;
 use crate::protocol::failure::Failure;
+use crate::protocol::keep::Keep;
 use crate::protocol::limits::{CHUNK_BYTES_MAX, GREETING_TIMEOUT, JOBS_AT_ONCE_MAX, QUEUE_PARCELS, WORKING_EVERY};
 use crate::protocol::message::{Begin, FromReceiver, FromSender, Hash32, IndexedFailure, MessageError, Ready};
 use crate::protocol::terms::Terms;
@@ -46,6 +47,8 @@ pub struct Policy {
     pub umask: u32,
     /// Whether modes are carried as they are, past the umask: where the same person started both sides.
     pub exact_modes: bool,
+    /// What the sender may bring beside content, mode and time.
+    pub allowed: Keep,
     /// How much the transfer may store; nothing for no limit.
     pub quota: Option<Arc<Quota>>,
     /// Memory of the connection.
@@ -56,7 +59,7 @@ pub struct Policy {
 
 impl Policy {
     /// Where the same person started both sides, and so the sender names the directory, targets may be replaced and modes
-    /// are carried as they are; where the person here fixed a directory, neither.
+    /// are carried as they are, with whatever belongs to a file; where the person here fixed a directory, none of it.
     #[must_use]
     pub fn new(root: RootPolicy, umask: u32) -> Self {
         let is_same_person = matches!(root, RootPolicy::NamedBySender);
@@ -66,6 +69,7 @@ impl Policy {
             umask,
             exact_modes: is_same_person,
             records: true,
+            allowed: if is_same_person { Keep::ALL } else { Keep::default() },
             quota: None,
             share: Share::FULL,
         }
@@ -229,7 +233,7 @@ async fn begin(
         RootPolicy::Fixed(_) => Vec::new(),
     };
     let file_name = destination.file_name.as_ref().map(|name| name.as_bytes().to_vec().into());
-    let ready = Ready { file_name, directory: told };
+    let ready = Ready { file_name, directory: told, kept: begin.keep.and(receiver.policy.allowed) };
     let session = session(receiver, connection, begin, &destination, &ready);
     outgoing.send(&FromReceiver::Ready(ready)).await?;
     Ok(session)
@@ -259,6 +263,7 @@ fn session(
         connection: connection.clone(),
         terms: Terms::new(&begin, ready),
         records: begin.record && receiver.policy.records,
+        kept: ready.kept,
         begin,
         directories: Directories::new(destination),
         jobs,
@@ -373,6 +378,10 @@ async fn first_message(
         Some(FromSender::OfferFile { job, directories, file, chunk_bytes, meant }) if job < GROUP_NUMBERS => {
             as_meant(session.terms.file(job, &directories, &file, chunk_bytes), meant)?;
             file::serve(session, file::Offer { job, directories, file, chunk_bytes }, outgoing, incoming).await
+        }
+        Some(FromSender::OfferLinks { directories, links, meant }) => {
+            as_meant(session.terms.links(&directories, &links), meant)?;
+            links::serve(session, directories, links, outgoing).await
         }
         Some(FromSender::FinishDirectories { directories: table, meant }) => {
             as_meant(session.terms.page(&table), meant)?;

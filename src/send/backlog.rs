@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use super::links::LinkWork;
 use super::walk::{FileWork, GroupWork};
 
 /// Work that a lost connection interrupted.
@@ -9,6 +10,7 @@ use super::walk::{FileWork, GroupWork};
 pub(super) struct Backlog {
     pub(super) groups: Mutex<Vec<GroupWork>>,
     pub(super) files: Mutex<Vec<FileWork>>,
+    pub(super) links: Mutex<Vec<LinkWork>>,
 }
 
 /// For the next connection.

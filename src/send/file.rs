@@ -410,7 +410,7 @@ impl FileJob {
                     }
                     let attributes = attributes_of(&self.open.before);
                     let length_bytes = self.geometry.length_bytes();
-                    let sent = Sent { path, length_bytes, attributes, root, proof, unchanged };
+                    let sent = Sent { path, length_bytes, attributes, root, proof, unchanged, is_link: false };
                     return Ok(receipt::accept(&self.session, &[sent], &signed)?);
                 }
                 FromReceiver::Refused(failure) => return Err(failure.into()),

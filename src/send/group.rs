@@ -532,7 +532,15 @@ impl<'a> Group<'a> {
             let unchanged = self.file(proved.index)?.unchanged;
             let (path, length_bytes, attributes) = self.meant(self.offered[proved.index as usize])?;
             let proof = Proof { origin: named.origin, stored: proved.stored, durable: proved.durable };
-            sent.push(Sent { path, length_bytes, attributes, root: named.root.root(), proof, unchanged });
+            sent.push(Sent {
+                path,
+                length_bytes,
+                attributes,
+                root: named.root.root(),
+                proof,
+                unchanged,
+                is_link: false,
+            });
         }
         let open = self.files.iter().filter(|file| file.is_open()).count();
         if open != sent.len() {

@@ -10,6 +10,7 @@ use crate::jobs::Jobs;
 use crate::progress::Counters;
 use crate::protocol::entry::Name;
 use crate::protocol::failure::Failure;
+use crate::protocol::keep::Keep;
 use crate::protocol::message::FromReceiver;
 use crate::protocol::terms::Terms;
 use crate::seams::buffer::{Parcel, Pool};
@@ -65,6 +66,8 @@ pub(super) struct Session {
     pub(super) heard: Heard,
     pub(super) transfer: [u8; 16],
     pub(super) terms: Terms,
+    /// What is carried beside content, mode and time.
+    pub(super) kept: Keep,
     /// The receiving directory as the receiver told it.
     pub(super) directory: Vec<u8>,
     pub(super) own_key: PublicKey,

@@ -8,6 +8,7 @@ mod file;
 mod filters;
 mod group;
 mod job;
+mod links;
 mod origin;
 mod receipt;
 mod session;
@@ -28,6 +29,7 @@ pub use walk::PathList;
 pub use crate::outcome::{Ended, Observer};
 
 use crate::protocol::failure::Failure;
+use crate::protocol::keep::Keep;
 use crate::protocol::limits::{CHUNK_BYTES_DEFAULT, RETRY_FOR_DEFAULT};
 use crate::protocol::receipt::Stored;
 
@@ -55,6 +57,8 @@ pub struct Plan {
     pub chunk_bytes: u32,
     /// How long to try to connect again after the connection was lost.
     pub retry_for: Duration,
+    /// What is carried beside content, mode and time.
+    pub keep: Keep,
     /// What of the sources is taken.
     pub filters: Filters,
     /// Paths below the one source: nothing else is taken of it.
@@ -76,6 +80,7 @@ impl Plan {
             quick: false,
             chunk_bytes: CHUNK_BYTES_DEFAULT,
             retry_for: RETRY_FOR_DEFAULT,
+            keep: Keep::default(),
             filters: Filters::default(),
             list: None,
         }

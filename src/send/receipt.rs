@@ -18,6 +18,8 @@ pub(super) struct Sent {
     pub(super) proof: Proof,
     /// Whether the target was equal already.
     pub(super) unchanged: bool,
+    /// Whether it is a symbolic link.
+    pub(super) is_link: bool,
 }
 
 /// Checks the receiver's signature over exactly these files and tells the observer.
@@ -36,6 +38,7 @@ pub(super) fn accept(session: &Session, files: &[Sent], signed: &Signed) -> Resu
                 root: file.root.0,
                 proof: file.proof,
                 attributes: file.attributes,
+                is_link: file.is_link,
             })
             .collect(),
     };

@@ -14,7 +14,7 @@ use super::job::{JobError, Session};
 use super::origin::Told;
 use super::source::{self, Uploads};
 use super::walk::{self, Found};
-use super::{Ended, Observer, Plan, file, group};
+use super::{Ended, Observer, Plan, file, group, links};
 use crate::connect::ticket;
 use crate::jobs::Jobs;
 use crate::progress::Counters;
@@ -23,7 +23,7 @@ use crate::protocol::failure::Failure;
 use crate::protocol::limits::{
     CHUNK_BYTES_MAX, FILES_AT_ONCE, GREETING_TIMEOUT, GROUPS_AT_ONCE, POOL_BYTES, WORKING_EVERY,
 };
-use crate::protocol::message::{Begin, FromReceiver, FromSender};
+use crate::protocol::message::{Begin, FromReceiver, FromSender, Ready};
 use crate::protocol::terms::Terms;
 use crate::seams::Environment;
 use crate::seams::buffer::Pool;
@@ -82,11 +82,7 @@ impl Opening<'_> {
             match incoming.receive().await? {
                 Some(FromReceiver::Ready(ready)) => {
                     let terms = Terms::new(&begin, &ready);
-                    let file_name = match ready.file_name {
-                        Some(bytes) => Some(Name::new(&bytes).map_err(|_| Failure::Protocol)?),
-                        None => None,
-                    };
-                    let session = self.session(connection, ready.directory, file_name, terms);
+                    let session = self.session(connection, ready, terms)?;
                     return Ok((session, (outgoing, incoming)));
                 }
                 Some(FromReceiver::Working) => {}
@@ -105,19 +101,21 @@ impl Opening<'_> {
             no_replace: self.plan.no_replace,
             quick: self.plan.quick,
             record: self.plan.record_copies,
+            keep: self.plan.keep,
         }
     }
 
-    fn session(
-        &self,
-        connection: &Connection,
-        directory: Vec<u8>,
-        file_name: Option<Name>,
-        terms: Terms,
-    ) -> Arc<Session> {
+    fn session(&self, connection: &Connection, ready: Ready, terms: Terms) -> Result<Arc<Session>, Failure> {
+        let file_name = match ready.file_name {
+            Some(bytes) => Some(Name::new(&bytes).map_err(|_| Failure::Protocol)?),
+            None => None,
+        };
+        if !ready.kept.is_within(self.plan.keep) {
+            return Err(Failure::Protocol);
+        }
         let jobs: Jobs<dyn Uploads> = Jobs::default();
         let (read, hashing) = source::start_hashing(self.environment, &jobs);
-        Arc::new(Session {
+        Ok(Arc::new(Session {
             connection: connection.clone(),
             plan: Arc::clone(self.plan),
             observer: Arc::clone(self.observer),
@@ -131,14 +129,15 @@ impl Opening<'_> {
             heard: Heard::default(),
             transfer: self.transfer,
             terms,
-            directory,
+            kept: ready.kept,
+            directory: ready.directory,
             own_key: self.own_key,
             file_name,
             numbers: AtomicU64::new(0),
             proven: AtomicU64::new(0),
             heard_garbled: AtomicBool::new(false),
             told: Told::default(),
-        })
+        }))
     }
 }
 
@@ -236,6 +235,7 @@ async fn all_work(session: Arc<Session>, found: Arc<Found>, backlog: Arc<Backlog
     for _ in 0..GROUPS_AT_ONCE {
         workers.spawn(send_groups(Arc::clone(&session), Arc::clone(&found), Arc::clone(&backlog)));
     }
+    workers.spawn(send_links(Arc::clone(&session), Arc::clone(&found), Arc::clone(&backlog)));
     let mut outcome = Ok(());
     while let Some(ended) = workers.join_next().await {
         let ended = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
@@ -262,6 +262,17 @@ async fn send_groups(session: Arc<Session>, found: Arc<Found>, backlog: Arc<Back
         let Some(mut work) = next_work(&session, &backlog.groups, next).await? else { return Ok(()) };
         if let Err(error) = group::send(&session, &mut work).await {
             put_back(&backlog.groups, work);
+            return Err(error);
+        }
+    }
+}
+
+async fn send_links(session: Arc<Session>, found: Arc<Found>, backlog: Arc<Backlog>) -> Result<(), WireError> {
+    loop {
+        let next = async { found.links.lock().await.recv().await };
+        let Some(mut work) = next_work(&session, &backlog.links, next).await? else { return Ok(()) };
+        if let Err(error) = links::send(&session, &mut work).await {
+            put_back(&backlog.links, work);
             return Err(error);
         }
     }

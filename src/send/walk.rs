@@ -1,6 +1,6 @@
-//! The walk: finds what is to be sent and packs it into work: groups of small files, and large files one by one.
+//! The walk: finds what is to be sent and packs it into work: groups of small files, large files one by one, links in pages.
 //!
-//! Runs ahead of the transfer by two bounded queues, so that a huge file does not keep the small ones waiting and memory
+//! Runs ahead of the transfer by bounded queues, so that a huge file does not keep the small ones waiting and memory
 //! does not grow with the tree. Directories are held open; nothing is followed below a source.
 
 mod listed;
@@ -15,12 +15,14 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 pub use self::listed::PathList;
 use self::listed::{ALL_LEVELS, Met};
+use super::links::{LinkWork, ReadLink, SourceLink};
 use super::{Filters, Observer, Plan, Problem};
 use crate::progress::Counters;
 use crate::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, Name, NameError};
 use crate::protocol::failure::Failure;
+use crate::protocol::keep::Keep;
 use crate::protocol::limits::{
-    DEPTH_MAX, DIRECTORIES_MAX, GROUP_BYTES_MAX, GROUP_FILES_MAX, GROUP_NAMES_BYTES_MAX, PATH_BYTES_MAX,
+    DEPTH_MAX, DIRECTORIES_MAX, GROUP_BYTES_MAX, GROUP_FILES_MAX, GROUP_NAMES_BYTES_MAX, LINKS_MAX, PATH_BYTES_MAX,
     SMALL_FILE_BYTES_MAX,
 };
 use crate::seams::disk::{Directory, Disk, Kind, Metadata};
@@ -83,6 +85,11 @@ impl SourceDirectory {
     fn name(&self) -> Option<&[u8]> {
         self.node.as_ref().map(|node| node.name.as_bytes())
     }
+
+    /// The path of something in it, as it is shown to people.
+    pub(super) fn shown_of(&self, name: &Name) -> Vec<u8> {
+        join(&self.shown, name.as_bytes())
+    }
 }
 
 fn is_within_limits(holder: &SourceDirectory, name: &Name) -> bool {
@@ -101,7 +108,7 @@ fn path_of(holder: &SourceDirectory, name: &Name) -> Vec<u8> {
 impl SourceFile {
     /// Its path as it is shown to people.
     pub(super) fn shown(&self) -> Vec<u8> {
-        join(&self.directory.shown, self.name.as_bytes())
+        self.directory.shown_of(&self.name)
     }
 }
 
@@ -124,6 +131,7 @@ pub(super) struct FileWork {
 pub(super) struct Found {
     pub(super) groups: Mutex<mpsc::Receiver<GroupWork>>,
     pub(super) files: Mutex<mpsc::Receiver<FileWork>>,
+    pub(super) links: Mutex<mpsc::Receiver<LinkWork>>,
     /// All directories in the end, each after the one it lies in.
     pub(super) directories: Mutex<Option<oneshot::Receiver<Vec<Arc<Node>>>>>,
 }
@@ -133,6 +141,8 @@ pub(super) fn start(disk: Arc<dyn Disk>, plan: &Plan, counters: Arc<Counters>, o
     let (sources, filters, list) = (plan.sources.clone(), plan.filters.clone(), plan.list.clone());
     let (groups, groups_found) = mpsc::channel(2);
     let (files, files_found) = mpsc::channel(FILES_AHEAD);
+    let (links, links_found) = mpsc::channel(1);
+    let keep = plan.keep;
     let (directories, directories_found) = oneshot::channel();
     tokio::task::spawn_blocking(move || {
         let mut walk = Walk {
@@ -142,7 +152,10 @@ pub(super) fn start(disk: Arc<dyn Disk>, plan: &Plan, counters: Arc<Counters>, o
             observer,
             groups,
             files,
+            links,
+            keep,
             builder: Builder::default(),
+            page: LinkPage::default(),
             directories: Vec::new(),
             tops: HashSet::new(),
             met: None,
@@ -156,6 +169,7 @@ pub(super) fn start(disk: Arc<dyn Disk>, plan: &Plan, counters: Arc<Counters>, o
             }
         }
         walk.flush();
+        walk.flush_links();
         walk.counters.walk_finished();
         if directories.send(walk.directories).is_err() {
             tracing::debug!("the transfer ended before the walk");
@@ -164,6 +178,7 @@ pub(super) fn start(disk: Arc<dyn Disk>, plan: &Plan, counters: Arc<Counters>, o
     Found {
         groups: Mutex::new(groups_found),
         files: Mutex::new(files_found),
+        links: Mutex::new(links_found),
         directories: Mutex::new(Some(directories_found)),
     }
 }
@@ -199,7 +214,10 @@ struct Walk {
     observer: Arc<dyn Observer>,
     groups: mpsc::Sender<GroupWork>,
     files: mpsc::Sender<FileWork>,
+    links: mpsc::Sender<LinkWork>,
+    keep: Keep,
     builder: Builder,
+    page: LinkPage,
     directories: Vec<Arc<Node>>,
     /// Names that sources have directly below the destination: no two may share one.
     tops: HashSet<Name>,
@@ -309,9 +327,9 @@ impl Walk {
             return;
         }
         match metadata.kind {
-            Kind::Link => return self.observer.skipped(&shown, "a symbolic link"),
+            Kind::Link if !self.keep.links => return self.observer.skipped(&shown, "a symbolic link"),
             Kind::Special => return self.observer.skipped(&shown, "a fifo, socket or device"),
-            Kind::File | Kind::Directory => {}
+            Kind::File | Kind::Directory | Kind::Link => {}
         }
         if !is_within_limits(holder, &name) {
             return self.observer.failed(&shown, Failure::PathTooLong, None);
@@ -319,14 +337,16 @@ impl Walk {
         if self.met.is_none() && holder.node.is_none() && !self.tops.insert(name.clone()) {
             return self.observer.failed(&shown, Failure::SameTarget, None);
         }
-        if metadata.kind == Kind::File {
-            let is_new = self.met.as_mut().is_none_or(|met| met.is_new_file(&path_of(holder, &name)));
-            if is_new {
-                self.file(holder, name, metadata);
-            }
+        if metadata.kind == Kind::Directory {
+            return self.enter(holder, name, shown, &metadata);
+        }
+        if !self.met.as_mut().is_none_or(|met| met.is_new_file(&path_of(holder, &name))) {
             return;
         }
-        self.enter(holder, name, shown, &metadata);
+        match metadata.kind {
+            Kind::Link => self.link(holder, name, &shown),
+            _ => self.file(holder, name, metadata),
+        }
     }
 
     /// The directory as the receiver will have it, and whether it was not met before; nothing if it lies too deep.
@@ -408,6 +428,28 @@ impl Walk {
         self.stopped |= self.files.blocking_send(FileWork { directories, file }).is_err();
     }
 
+    fn link(&mut self, directory: &Arc<SourceDirectory>, name: Name, shown: &[u8]) {
+        let read = match ReadLink::read(directory.handle.as_ref(), &name) {
+            Ok(read) => read,
+            Err(problem) => return self.observer.failed(shown, problem.failure, problem.detail.as_deref()),
+        };
+        let depth = directory.node.as_ref().map_or(0, |node| node.depth);
+        if !self.keep.outside_links && read.target.leads_outside(depth) {
+            return self.observer.skipped(shown, "a symbolic link that leads out of the destination");
+        }
+        self.counters.files_found(1);
+        self.page.add(SourceLink { directory: Arc::clone(directory), name, place: None, read });
+        if self.page.is_full() {
+            self.flush_links();
+        }
+    }
+
+    fn flush_links(&mut self) {
+        if let Some(page) = self.page.take() {
+            self.stopped |= self.links.blocking_send(page).is_err();
+        }
+    }
+
     fn flush(&mut self) {
         if let Some(group) = self.builder.take() {
             self.stopped |= self.groups.blocking_send(group).is_err();
@@ -472,6 +514,32 @@ impl Builder {
         }
         let directories = DirectoryTable::new(table).expect("the walk keeps the limits of a table");
         Some(GroupWork { directories, files })
+    }
+}
+
+/// Packs links into one piece of work.
+#[derive(Debug, Default)]
+struct LinkPage {
+    builder: Builder,
+    links: Vec<SourceLink>,
+}
+
+impl LinkPage {
+    fn add(&mut self, mut link: SourceLink) {
+        link.place = self.builder.position(link.directory.node.as_ref());
+        self.builder.names_bytes += link.name.as_bytes().len() + link.read.target.as_bytes().len() + 80;
+        self.builder.sources.insert(Arc::as_ptr(&link.directory).addr());
+        self.links.push(link);
+    }
+
+    fn is_full(&self) -> bool {
+        self.links.len() >= LINKS_MAX || self.builder.is_full()
+    }
+
+    fn take(&mut self) -> Option<LinkWork> {
+        let Self { mut builder, links } = std::mem::take(self);
+        let directories = builder.take().map(|group| group.directories).unwrap_or_default();
+        (!links.is_empty()).then_some(LinkWork { directories, links })
     }
 }
 

@@ -6,6 +6,7 @@
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 
+use super::metadata::MetadataArguments;
 use crate::protocol::limits::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN};
 use crate::protocol::receipt::{Origin, Stored};
 use crate::send::Records;
@@ -47,6 +48,10 @@ pub struct SendingArguments {
     /// a file of less than two chunks, or of more than 1048576, gets smaller or larger ones.
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = chunk_size)]
     pub chunk_size: u32,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub metadata: MetadataArguments,
 }
 
 /// Bytes of a chunk; the error explains for a person.

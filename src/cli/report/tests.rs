@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::protocol::receipt::{Durable, Origin, Stored};
+use crate::protocol::entry::Attributes;
+use crate::protocol::receipt::{Durable, Origin, Proof, Stored};
 
 /// Keeps what was written, for two owners.
 #[derive(Clone, Default)]
@@ -45,6 +46,11 @@ impl Write for Closed {
     }
 }
 
+fn file(path: &[u8], length_bytes: u64) -> ReceiptFile {
+    let attributes = Attributes { mode: 0o644, modified_seconds: 0, modified_nanoseconds: 0 };
+    ReceiptFile { path: path.to_vec(), length_bytes, root: [0; 32], proof: FULL, attributes, is_link: false }
+}
+
 const FULL: Proof = Proof { origin: Origin::Reread, stored: Stored::Device, durable: Durable::Yes };
 
 fn report(json: bool, quiet: bool) -> (Report, Kept, Kept) {
@@ -59,7 +65,7 @@ fn report(json: bool, quiet: bool) -> (Report, Kept, Kept) {
 fn say_everything(report: &Report, name: &[u8]) {
     report.file_failed(name, Failure::NoSpace, Some("detail \u{9b}\x1b[2J"));
     report.skipped(name, "a symbolic link\n");
-    report.receipt(name, 1, "00", FULL);
+    report.receipt(&file(name, 1), "00");
     report.trusted(name);
     report.notice("notice\r");
     report.error("error\x07", Some("hint\u{202e}"));
@@ -84,7 +90,7 @@ fn a_failed_file_is_named_with_its_cause_and_the_next_step() {
 #[test]
 fn json_has_one_event_a_line_with_exact_names_and_the_summary_last() {
     let (report, data, _) = report(true, false);
-    report.receipt(b"a/b", 3, "ff", FULL);
+    report.receipt(&file(b"a/b", 3), "ff");
     report.file_failed(b"\xff", Failure::SourceVanished, None);
     report.skipped(b"l", "a symbolic link");
     report.summary(&Summary { files: 1, bytes: 3, exit: ExitCode::Partial, ..Summary::default() });

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use careful::protocol::failure::Failure;
+use careful::protocol::keep::Keep;
 use careful::protocol::message::{
     ChunkHeader, FileAnswer, FromReceiver, FromSender, GroupFileAnswer, Hash32, IndexedFailure, IndexedHash,
     IndexedProof, Ready, Signed,
@@ -74,7 +75,10 @@ async fn serve(connection: Connection, lie: Lie, authorised: Arc<AtomicBool>) ->
     incoming.receive::<FromSender>().await.ok()?;
     outgoing.send(&FromReceiver::Welcome { minor: 0 }).await.ok()?;
     incoming.receive::<FromSender>().await.ok()?;
-    outgoing.send(&FromReceiver::Ready(Ready { file_name: None, directory: Vec::new() })).await.ok()?;
+    outgoing
+        .send(&FromReceiver::Ready(Ready { file_name: None, directory: Vec::new(), kept: Keep::default() }))
+        .await
+        .ok()?;
     tokio::spawn(async move {
         while let Ok(Some(message)) = incoming.receive::<FromSender>().await {
             if message == FromSender::End {

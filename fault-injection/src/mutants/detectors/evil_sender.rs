@@ -10,6 +10,7 @@ use careful::connect::ticket::{Ticket, token_proof};
 use careful::hash::{PieceHash, Position, Root};
 use careful::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, FileEntry, Name};
 use careful::protocol::failure::Failure;
+use careful::protocol::keep::Keep;
 use careful::protocol::limits::MESSAGE_BYTES_MAX;
 use careful::protocol::message::{
     Begin, CHECK_BYTES, ChunkHeader, FileAnswer, FromReceiver, FromSender, GroupFile, GroupFileAnswer, Hash32,
@@ -93,6 +94,7 @@ impl Sender {
             no_replace: false,
             quick: false,
             record: true,
+            keep: Keep::default(),
         };
         outgoing.send(&FromSender::Begin(begin.clone())).await.expect("a stream that takes messages");
         loop {

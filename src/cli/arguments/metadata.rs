@@ -1,0 +1,108 @@
+//! What is carried beside content, mode and time: `--links` and its kin at the sending side, `--accept` at a listening one.
+
+use clap::{Args, ValueEnum};
+
+use crate::protocol::keep::Keep;
+
+/// What is carried.
+#[derive(Clone, Debug, Default, Args)]
+pub struct MetadataArguments {
+    /// What is on by itself, and --links
+    ///
+    /// Directories with all that is in them, permissions and times are always carried; this adds symbolic links. As in
+    /// rsync's -a, without owner and devices.
+    #[arg(short = 'a', long, overrides_with = "archive")]
+    pub archive: bool,
+
+    /// Carry symbolic links as links
+    ///
+    /// They are never followed on either side. Without this they are skipped, which ends in exit code 23.
+    #[arg(short = 'l', long, overrides_with = "links")]
+    pub links: bool,
+
+    /// Leave out links that lead out of the receiving directory
+    ///
+    /// Those with an absolute target, or with one that goes up too far. They are skipped and told of.
+    #[arg(long, overrides_with = "safe_links")]
+    pub safe_links: bool,
+}
+
+impl MetadataArguments {
+    /// As the halves take it.
+    #[must_use]
+    pub fn keep(&self) -> Keep {
+        let links = self.links || self.archive || self.safe_links;
+        Keep { links, outside_links: links && !self.safe_links }
+    }
+}
+
+/// What a sender may bring along.
+#[derive(Clone, Debug, Default, Args)]
+pub struct AcceptArguments {
+    /// What the sender may bring beside content, permissions and times
+    ///
+    /// A list of the words below. Without it nothing of that is taken, and a sender that was asked to carry it ends with exit
+    /// code 23.
+    #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',')]
+    pub accept: Vec<Accepted>,
+}
+
+/// A word of `--accept`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Accepted {
+    /// Symbolic links that stay within the receiving directory
+    Links,
+    /// Symbolic links, wherever they lead
+    OutsideLinks,
+}
+
+impl AcceptArguments {
+    /// As the halves take it.
+    #[must_use]
+    pub fn allowed(&self) -> Keep {
+        let has = |word| self.accept.contains(&word);
+        let outside_links = has(Accepted::OutsideLinks);
+        Keep { links: has(Accepted::Links) || outside_links, outside_links }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Both {
+        #[command(flatten)]
+        sending: MetadataArguments,
+        #[command(flatten)]
+        receiving: AcceptArguments,
+    }
+
+    fn parsed(words: &[&str]) -> (Keep, Keep) {
+        let both = Both::try_parse_from(["x"].iter().chain(words)).expect("arguments");
+        (both.sending.keep(), both.receiving.allowed())
+    }
+
+    #[test]
+    fn nothing_is_carried_or_taken_by_itself() {
+        assert_eq!(parsed(&[]), (Keep::default(), Keep::default()));
+    }
+
+    #[test]
+    fn archive_means_links() {
+        let links = Keep { links: true, outside_links: true };
+        for words in [&["-a"][..], &["-l"], &["--links"], &["-a", "-a", "-l"]] {
+            assert_eq!(parsed(words).0, links);
+        }
+        assert_eq!(parsed(&["-a", "--safe-links"]).0, Keep { outside_links: false, ..links });
+    }
+
+    #[test]
+    fn a_receiver_takes_what_it_was_told_to() {
+        assert_eq!(parsed(&["--accept", "links"]).1, Keep { links: true, ..Keep::default() });
+        assert_eq!(parsed(&["--accept", "outside-links"]).1, Keep::ALL);
+        assert!(Both::try_parse_from(["x", "--accept", "everything"]).is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! What of an entry is carried beside its content, mode and time: asked for by the sender, allowed by the receiver.
+//!
+//! **Nothing is on by itself**: whatever is not asked for, or not allowed, stays away from the receiving disk.
+
+use minicbor::{Decode, Encode};
+
+/// What is carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Keep {
+    /// Symbolic links, as links.
+    #[n(0)]
+    pub links: bool,
+    /// Links that lead out of the receiving directory: with an absolute target, or by `..`.
+    #[n(1)]
+    pub outside_links: bool,
+}
+
+impl Keep {
+    /// Everything: where the same person started both sides, the sender alone decides.
+    pub const ALL: Self = Self { links: true, outside_links: true };
+
+    /// What is both asked for here and allowed there.
+    #[must_use]
+    pub fn and(self, allowed: Self) -> Self {
+        Self { links: self.links && allowed.links, outside_links: self.outside_links && allowed.outside_links }
+    }
+
+    /// Whether all of this is in the other, too.
+    #[must_use]
+    pub fn is_within(self, other: Self) -> bool {
+        self.and(other) == self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_carried_was_asked_for_and_is_allowed() {
+        let links = Keep { links: true, ..Keep::default() };
+        assert_eq!(links.and(Keep::ALL), links);
+        assert_eq!(Keep::ALL.and(links), links);
+        assert_eq!(links.and(Keep::default()), Keep::default());
+        assert!(links.is_within(Keep::ALL) && !Keep::ALL.is_within(links));
+    }
+}
