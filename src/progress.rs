@@ -11,6 +11,8 @@ use crate::protocol::sending::Repairs;
 pub enum Phase {
     /// The receiver reads back what an earlier run left.
     CheckingWhatIsThere,
+    /// Nothing is transferred: files are read and compared.
+    Checking,
     /// Chunks travel.
     Sending,
     /// All has been sent; the receiver still reads it back.
@@ -25,6 +27,7 @@ impl Phase {
     pub fn words(self) -> &'static str {
         match self {
             Self::CheckingWhatIsThere => "checking what is there",
+            Self::Checking => "checking",
             Self::Sending => "sending",
             Self::ReadingBack => "reading back",
             Self::Committing => "committing",
@@ -38,6 +41,7 @@ pub struct Counters {
     files_found: AtomicU64,
     bytes_found: AtomicU64,
     walk_finished: AtomicBool,
+    only_checks: AtomicBool,
     files_done: AtomicU64,
     bytes_done: AtomicU64,
     checked_bytes: AtomicU64,
@@ -60,6 +64,8 @@ pub struct Snapshot {
     pub bytes_found: u64,
     /// Whether the walk is over, so that what was found is all there is.
     pub walk_finished: bool,
+    /// Whether nothing is transferred.
+    pub only_checks: bool,
     /// Files that are finished, well or not.
     pub files_done: u64,
     /// Bytes that are finished, of finished files and others.
@@ -129,6 +135,11 @@ impl Counters {
         self.walk_finished.store(true, Ordering::Relaxed);
     }
 
+    /// Nothing is transferred: files are read and compared.
+    pub fn only_checks(&self) {
+        self.only_checks.store(true, Ordering::Relaxed);
+    }
+
     /// All counters, each read once (not all at the same instant).
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -143,6 +154,7 @@ impl Counters {
             files_found: value(&self.files_found),
             bytes_found: value(&self.bytes_found),
             walk_finished: self.walk_finished.load(Ordering::Relaxed),
+            only_checks: self.only_checks.load(Ordering::Relaxed),
             files_done: value(&self.files_done),
             bytes_done: value(&self.bytes_done),
             checked_bytes: value(&self.checked_bytes),
@@ -162,7 +174,9 @@ impl Snapshot {
     pub fn phase(&self) -> Phase {
         let arrived = self.sent_bytes.saturating_add(self.reused_bytes);
         let all_found = self.walk_finished && self.files_found > 0;
-        if all_found && self.read_back_bytes >= self.bytes_found {
+        if self.only_checks {
+            Phase::Checking
+        } else if all_found && self.read_back_bytes >= self.bytes_found {
             Phase::Committing
         } else if all_found && arrived >= self.bytes_found {
             Phase::ReadingBack
@@ -177,7 +191,7 @@ impl Snapshot {
     #[must_use]
     pub fn position(&self, phase: Phase) -> u64 {
         let within = match phase {
-            Phase::CheckingWhatIsThere => self.checked_bytes,
+            Phase::CheckingWhatIsThere | Phase::Checking => self.checked_bytes,
             Phase::Sending => self.sent_bytes.saturating_add(self.reused_bytes),
             Phase::ReadingBack | Phase::Committing => self.read_back_bytes,
         };

@@ -33,6 +33,23 @@ const WALLS: &[(&str, &[&str])] = &[
     ),
     ("seams", &["crate::protocol", "crate::wire", "crate::connect", "crate::send", "crate::receive", "crate::cli"]),
     (
+        "check",
+        &[
+            "std::fs",
+            "tokio",
+            "quinn",
+            "rustix",
+            "rustls",
+            "clap",
+            "indicatif",
+            "crate::wire",
+            "crate::connect",
+            "crate::send",
+            "crate::receive",
+            "crate::cli",
+        ],
+    ),
+    (
         "record",
         &[
             "std::fs",

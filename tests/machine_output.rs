@@ -56,6 +56,18 @@ fn events_are_what_the_schema_says_and_all_that_it_says() {
         assert!(["summary", "end"].contains(&last["event"].as_str().expect("a word")), "{ran:?}");
         assert_eq!((&last["schema"], &last["exit"]), (&1.into(), &ran.code.into()), "{ran:?}");
     }
+    place.send(&["src/small", "copy"]).exits(0);
+    for ran in [place.check(&["seal", "src"]).exits(0), {
+        let before = support::modified(&place.path("src/small"));
+        place.write("src/small", b"SMALL");
+        let since = before.duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        support::set_modified(&place.path("src/small"), since.as_secs() as i64, since.subsec_nanos().into());
+        place.check(&["verify", "src"]).exits(41)
+    }] {
+        ran.events().iter().for_each(|event| schema.assert_holds(event));
+        let last = ran.events().pop().expect("an event");
+        assert_eq!((&last["event"], &last["exit"]), (&"check".into(), &ran.code.into()), "{ran:?}");
+    }
     schema.assert_all_seen();
 }
 

@@ -1,7 +1,8 @@
-//! The command lines of `careful-send` and `careful-recv`, and with them `--help` and the man pages.
+//! The command lines of `careful-send`, `careful-recv` and `careful-check`, and with them `--help` and the man pages.
 //!
 //! What a value means is judged here as far as that needs nothing from outside. **No file is touched.**
 
+mod check;
 mod metadata;
 mod network;
 mod remote;
@@ -16,6 +17,9 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Parser};
 
+pub use self::check::{
+    CheckArguments, CheckCommand, ReadingArguments, ReceiptArguments, SealArguments, VerifyArguments,
+};
 pub use self::metadata::{AcceptArguments, Accepted, MetadataArguments};
 pub use self::network::NetworkArguments;
 pub use self::remote::{RemoteArguments, SshCommand, TransportChoice};

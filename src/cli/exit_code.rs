@@ -152,6 +152,11 @@ impl ExitCode {
         Self::combine(failures.map(Self::of), any_succeeded)
     }
 
+    /// The code of many that went wrong each by itself; `any_succeeded` whether anything went well.
+    pub(super) fn of_all(codes: impl Iterator<Item = Self>, any_succeeded: bool) -> Self {
+        Self::combine(codes, any_succeeded)
+    }
+
     fn combine(codes: impl Iterator<Item = Self>, any_succeeded: bool) -> Self {
         let codes: std::collections::HashSet<Self> = codes.collect();
         if let Some(gravest) = Self::GRAVEST_FIRST.into_iter().find(|code| codes.contains(code)) {

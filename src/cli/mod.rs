@@ -11,6 +11,7 @@ pub mod progress;
 pub mod receipt_line;
 pub mod report;
 pub mod requirement;
+pub mod run_check;
 pub mod run_recv;
 pub mod run_send;
 pub mod safe_name;
@@ -18,6 +19,7 @@ pub mod summary;
 
 mod filters;
 mod identity;
+mod inspector;
 mod reach;
 mod status;
 mod teller;

@@ -237,6 +237,18 @@ impl Report {
         self.event(&serde_json::json!({ "event": "end", "schema": SCHEMA, "seconds": seconds, "exit": exit.number() }));
     }
 
+    /// Something about one file, which its own event tells, too.
+    pub(super) fn about(&self, text: &str, hint: Option<&str>) {
+        self.message(text, hint);
+    }
+
+    /// The last line for a person, not when quiet.
+    pub(super) fn last_line(&self, line: &str) {
+        if !self.quiet && !self.json {
+            self.message(line, None);
+        }
+    }
+
     fn message(&self, text: &str, hint: Option<&str>) {
         let mut lines = format!("{}: {}\n", self.program, safe_text(text));
         if let Some(hint) = hint {
@@ -246,7 +258,7 @@ impl Report {
     }
 
     /// One line of JSON, where that was asked for. Its strings are safe already.
-    fn event(&self, event: &impl Serialize) {
+    pub(super) fn event(&self, event: &impl Serialize) {
         if self.json {
             let line = serde_json::to_string(event).expect("strings and numbers are JSON");
             self.print(|outputs| &mut outputs.data, line + "\n");

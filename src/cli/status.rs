@@ -288,7 +288,7 @@ fn phase(exit: Option<ExitCode>, snapshot: Option<Snapshot>) -> &'static str {
     match (exit, snapshot.map(|snapshot| snapshot.phase())) {
         (Some(_), _) => "ended",
         (None, None) => "listening",
-        (None, Some(Phase::CheckingWhatIsThere)) => "checking",
+        (None, Some(Phase::CheckingWhatIsThere | Phase::Checking)) => "checking",
         (None, Some(Phase::Sending)) => "sending",
         (None, Some(Phase::ReadingBack)) => "reading-back",
         (None, Some(Phase::Committing)) => "committing",

@@ -154,6 +154,8 @@ pub mod limits {
     pub const LOOK_UP_WAIT: Duration = Duration::from_secs(5);
     /// Bytes read of what ssh says of its settings.
     pub const SSH_ANSWER_BYTES_MAX: usize = 64 << 10;
+    /// Longest list of hashes or receipts that `careful-check` reads, in bytes.
+    pub const LIST_BYTES_MAX: u64 = 512 << 20;
     /// Longest line between a side and the one that it starts, in bytes.
     pub const CHILD_LINE_BYTES_MAX: usize = 1 << 10;
     /// A silent connection shows that it lives this often.

@@ -6,6 +6,7 @@
 //! record that says something else**, and nothing knows the network.
 
 mod layout;
+pub mod manifest;
 
 use std::ffi::OsStr;
 use std::io;

@@ -89,6 +89,11 @@ impl Place {
         self.program(env!("CARGO_BIN_EXE_careful-recv"), arguments)
     }
 
+    /// Runs `careful-check --json` to its end.
+    pub(crate) fn check(&self, arguments: &[impl AsRef<OsStr>]) -> Ran {
+        run(self.program(env!("CARGO_BIN_EXE_careful-check"), arguments).arg("--json"))
+    }
+
     /// A program to run here. It shares nothing with the person who runs the tests.
     pub(crate) fn program(&self, program: impl AsRef<OsStr>, arguments: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(program);

@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use careful::cli::arguments::{RecvArguments, SendArguments};
+use careful::cli::arguments::{CheckArguments, RecvArguments, SendArguments};
 use clap::CommandFactory;
 
 fn main() -> ExitCode {
@@ -34,8 +34,8 @@ fn main() -> ExitCode {
 }
 
 /// The programs whose command lines are described.
-fn programs() -> [clap::Command; 2] {
-    [SendArguments::command(), RecvArguments::command()]
+fn programs() -> [clap::Command; 3] {
+    [SendArguments::command(), RecvArguments::command(), CheckArguments::command()]
 }
 
 /// Every file that is generated, from the project's root, with what is to stand in it.

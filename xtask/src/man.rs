@@ -20,6 +20,7 @@ fn file(command: &clap::Command) -> PathBuf {
 fn page(command: clap::Command) -> io::Result<Vec<u8>> {
     let name = command.get_name().to_owned();
     let section = |part: &str| read(format!("man/sections/{name}.{part}.roff"));
+    let commands: Vec<clap::Command> = command.get_subcommands().cloned().collect();
     let page = clap_mangen::Man::new(command);
     // Without a date and a version, so that the same sources give the same page.
     let mut roff =
@@ -27,7 +28,12 @@ fn page(command: clap::Command) -> io::Result<Vec<u8>> {
     page.render_name_section(&mut roff)?;
     roff.extend(section("head")?.bytes());
     page.render_description_section(&mut roff)?;
-    roff.extend(options(&page)?.bytes());
+    if commands.is_empty() {
+        roff.extend(options(&page)?.bytes());
+    }
+    for command in commands {
+        roff.extend(section_of(command)?.bytes());
+    }
     roff.extend(exit_status().bytes());
     roff.extend(section("tail")?.bytes());
     Ok(roff)
@@ -39,6 +45,17 @@ fn options(page: &clap_mangen::Man) -> io::Result<String> {
     page.render_options_section(&mut roff)?;
     let roff = String::from_utf8(roff).map_err(io::Error::other)?;
     Ok(roff.replace("\n.br\n\n.br\n", "\n\n"))
+}
+
+/// What a command of a program does, and its options.
+fn section_of(command: clap::Command) -> io::Result<String> {
+    let name = command.get_name().to_uppercase();
+    let page = clap_mangen::Man::new(command);
+    let mut roff = Vec::new();
+    page.render_description_section(&mut roff)?;
+    let about = String::from_utf8(roff).map_err(io::Error::other)?;
+    let about = about.replacen(".SH DESCRIPTION", &format!(".SH {name}"), 1);
+    Ok(about + &options(&page)?.replacen(".SH OPTIONS", ".SS Options", 1))
 }
 
 fn exit_status() -> String {
@@ -70,7 +87,8 @@ mod tests {
     fn every_option_is_in_its_page_and_hidden_ones_are_not() {
         for command in programs() {
             let page = read(file(&command)).expect("a page");
-            for option in command.get_arguments().filter_map(|argument| argument.get_long().map(|_| argument)) {
+            let all = command.get_subcommands().flat_map(clap::Command::get_arguments).chain(command.get_arguments());
+            for option in all.filter_map(|argument| argument.get_long().map(|_| argument)) {
                 let long = option.get_long().unwrap_or_default().replace('-', "\\-");
                 let shown = page.contains(&format!("\\-\\-{long}\\fR"));
                 assert_eq!(shown, !option.is_hide_set(), "{}: --{long}", command.get_name());
