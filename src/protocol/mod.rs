@@ -128,6 +128,10 @@ pub mod limits {
     pub const TRANSFERS_PER_KEY_MAX: usize = 64;
     /// How long it keeps one in mind.
     pub const TRANSFER_KEPT_FOR: Duration = Duration::from_secs(3600);
+    /// From whoever lives something is heard within this time: it shows that it does so every [`KEEP_ALIVE_EVERY`].
+    pub const SILENT_AFTER: Duration = Duration::from_secs(6);
+    const _: () = assert!(KEEP_ALIVE_EVERY.as_secs() < SILENT_AFTER.as_secs());
+    const _: () = assert!(SILENT_AFTER.as_secs() < GREETING_TIMEOUT.as_secs());
     /// Files under way or given up within one transfer whose bytes are counted by name.
     pub const COUNTED_FILES_MAX: usize = 16 << 10;
     /// Bytes of small files that a session holds at once before they are staged.

@@ -19,7 +19,9 @@ use super::session::{self, Ending, Policy, Receiver, RootPolicy};
 use super::share::{Lease, Memory};
 use crate::connect::admission::Admission;
 use crate::connect::allow::{Grant, Grants};
-use crate::protocol::limits::{CLOSE_WAIT, CONNECTIONS_PER_KEY_MAX, TRANSFER_KEPT_FOR, TRANSFERS_PER_KEY_MAX};
+use crate::protocol::limits::{
+    CLOSE_WAIT, CONNECTIONS_PER_KEY_MAX, SILENT_AFTER, TRANSFER_KEPT_FOR, TRANSFERS_PER_KEY_MAX,
+};
 use crate::protocol::message::Begin;
 use crate::seams::Environment;
 use crate::seams::disk::{Directory, Disk, Kind};
@@ -30,6 +32,9 @@ use crate::wire::stream::{Incoming, Outgoing};
 
 /// How often transfers that nobody came back for are forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Between two looks whether a connection was heard from.
+const LISTEN_EVERY: Duration = Duration::from_millis(20);
 
 /// What stays the same over all connections.
 #[derive(Debug)]
@@ -176,7 +181,6 @@ impl Standing {
                 _ = sweep.tick() => self.forget_old(),
             }
         };
-        listener.refuse_new();
         self.drain(listener, &mut orders, &mut tasks, time).await
     }
 
@@ -188,6 +192,8 @@ impl Standing {
         time: Duration,
     ) -> usize {
         let mut deadline = Instant::now() + time;
+        let refusing = listener.refuse_all();
+        tokio::pin!(refusing);
         tracing::info!("draining: {} connections have {time:?} to finish", tasks.len());
         while !tasks.is_empty() {
             tokio::select! {
@@ -196,6 +202,7 @@ impl Standing {
                     Ok(None) => {}
                     Err(_elapsed) => break,
                 },
+                () = &mut refusing => break,
                 Some(order) = orders.recv() => match order {
                     Order::Drain(time) => deadline = deadline.min(Instant::now() + time),
                     Order::Admit(allowed) => self.admit(listener, allowed),
@@ -212,8 +219,9 @@ impl Standing {
         unfinished
     }
 
-    /// The table first, then the door, then those who are inside: nobody slips through between them.
-    fn admit(&self, listener: &Listener, allowed: AllowedKeys) {
+    /// From now on these keys are admitted, as [`Order::Admit`] says. The table first, then the door, then those who are inside:
+    /// nobody slips through between them.
+    pub fn admit(&self, listener: &Listener, allowed: AllowedKeys) {
         let mut state = self.state();
         let mut kept = AllowedKeys::with_capacity(allowed.len());
         let mut changed = HashMap::new();
@@ -283,6 +291,27 @@ impl Standing {
         });
         state.transfers.insert(name, Arc::clone(&transfer));
         transfer
+    }
+
+    /// A sender that was killed says nothing any more, and its files are held until its connection is given up. When the same
+    /// key comes again, most likely with the same command, its other connections have to be heard from, or are closed: one
+    /// that lives in spite of its silence comes back and goes on.
+    async fn close_silent(&self, key: PublicKey, except: u64) {
+        let others: Vec<(Connection, u64)> = {
+            let state = self.state();
+            let of_key = state.serving.iter().filter(|(number, other)| **number < except && other.peer_key() == key);
+            of_key.map(|(_, other)| (other.clone(), other.received_bytes())).collect()
+        };
+        let deadline = Instant::now() + SILENT_AFTER;
+        for (other, heard) in others {
+            while other.received_bytes() == heard && !other.is_closed() && Instant::now() < deadline {
+                tokio::time::sleep(LISTEN_EVERY).await;
+            }
+            if other.received_bytes() == heard {
+                tracing::info!("an older connection of {key} is silent: closing it");
+                other.close(CloseReason::Replaced);
+            }
+        }
     }
 
     fn forget_old(&self) {
@@ -384,6 +413,7 @@ impl Guest {
         if transfer.current().number != self.number {
             return None;
         }
+        self.standing.close_silent(self.connection.peer_key(), self.number).await;
         let ending = session::serve_begun(receiver, &self.connection, control, begin).await;
         let mut current = transfer.current();
         if current.number == self.number {

@@ -152,6 +152,12 @@ impl Connection {
         }
     }
 
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.quic.close_reason().is_some()
+    }
+
     /// Bytes of UDP payload received on this connection so far.
     #[must_use]
     pub fn received_bytes(&self) -> u64 {

@@ -111,9 +111,13 @@ impl Listener {
         self.verifier.admit(admitted);
     }
 
-    /// From now on every stranger is turned away at once; connections already given out stay.
-    pub fn refuse_new(&self) {
-        self.endpoint.set_server_config(None);
+    /// Turns every stranger away at once for as long as somebody waits here, and gives up handshakes under way;
+    /// connections already given out stay. Ends when the listener is closed.
+    pub async fn refuse_all(&self) {
+        self.greetings.lock().await.shutdown().await;
+        while let Some(incoming) = self.endpoint.accept().await {
+            incoming.refuse();
+        }
     }
 
     /// The next connection whose handshake is done, whoever called; nothing once the listener is closed. The future may
