@@ -5,9 +5,10 @@ mod support;
 
 use std::os::unix::fs::symlink;
 
+use rustix::process::Signal;
 use serde_json::Value;
 use support::schema::{EVENTS, RECEIPT, Schema};
-use support::{CHUNK, Place, run, start};
+use support::{CHUNK, Place, run, set_mode, start};
 
 #[test]
 fn the_judge_refuses_what_it_should() {
@@ -41,8 +42,16 @@ fn events_are_what_the_schema_says_and_all_that_it_says() {
     let mut listening = start(&mut place.receiver(&["--json", "--listen", "127.0.0.1:0", "in"]));
     let ticket: Value = serde_json::from_str(&listening.first_line()).expect("an event");
     let ticket = ticket["ticket"].as_str().expect("a ticket").to_owned();
+    place.write("keys", b"");
+    set_mode(&place.path("keys"), 0o600);
+    let mut standing = start(&mut place.receiver(&["--json", "--listen", "127.0.0.1:0", "--stay", "--allow", "keys"]));
+    standing.first_line();
+    standing.signal(Signal::TERM);
     let mut schema = Schema::of(EVENTS);
     for ran in [
+        standing.finish().exits(0),
+        run(&mut place.receiver(&["--json", "key"])).exits(0),
+        run(&mut place.sender(&["--json", "key"])).exits(0),
         place.send(&["src/", "no\nthing", &ticket]).exits(23),
         listening.finish().exits(0),
         place.send(&["--quick", "src/", "in"]).exits(23),

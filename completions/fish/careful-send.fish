@@ -25,6 +25,7 @@ complete -c careful-send -l include-from -d 'Read patterns to send from FILE, on
 complete -c careful-send -l files-from -d 'Send only what FILE names, one path a line (- for standard input)' -r -F
 complete -c careful-send -l min-size -d 'Leave out files smaller than SIZE' -r
 complete -c careful-send -l max-size -d 'Leave out files larger than SIZE' -r
+complete -c careful-send -l peer-key -d 'The key of the standing receiver, as `careful-recv key` prints it there' -r
 complete -c careful-send -l status -d 'Keep FILE up to date with where the run stands, and with its exit code and last success in the end' -r -F
 complete -c careful-send -l no-record -d 'Store no record of its origin with each copy'
 complete -c careful-send -l quick -d 'Believe size and time where the target exists, and do not check such files'

@@ -9,6 +9,7 @@ mod remote;
 mod results;
 mod selection;
 mod sending;
+mod standing;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub use self::remote::{RemoteArguments, SshCommand, TransportChoice};
 pub use self::results::ResultArguments;
 pub use self::selection::{RuleArguments, RuleWord, SelectionArguments};
 pub use self::sending::{OriginChoice, SendingArguments, StoredChoice};
+pub use self::standing::{PeerArguments, StandingArguments, StandingPlan};
 pub use super::listen::ListenPlan;
 pub use super::requirement::{Requirement, RequirementError};
 
@@ -36,6 +38,8 @@ Examples:
   careful-send photos /mnt/backup/            copy a directory to another disk
   careful-send photos/ /mnt/backup/           the same, without the directory itself
   careful-send photos me@host:backup/         copy it to another host, by ssh
+  careful-send key                            print the own key, for a receiver's list of keys
+  careful-send photos careful://nas/in        deliver to a standing receiver, careful-recv --stay
   careful-send disk.img careful1abc...        deliver to a waiting careful-recv --listen
   careful-send --require stored=device,durable=yes --receipts receipts.jsonl photos /mnt/backup/
 ";
@@ -44,14 +48,16 @@ const RECV_EXAMPLES: &str = "\
 Examples:
   careful-recv --listen incoming/             print a ticket, receive one transfer
   careful-recv --listen :4433 incoming/       the same, on a port of your choice
+  careful-recv --listen --stay --allow keys   serve every sender in the list, until SIGTERM
   careful-recv --listen --replace incoming/   files that exist and differ may be replaced
 ";
 
 /// Copies files and directories; done when the copy, read back from disk, equals the source.
 ///
 /// The last operand is where to: a directory or a new name on this host; [USER@]HOST:PATH for one on another host, where
-/// ssh starts careful-recv; or the ticket that a waiting careful-recv --listen printed. A source with a trailing slash
-/// stands for what is in it, as with rsync. Write ./NAME for a local name that holds a colon.
+/// ssh starts careful-recv; the ticket that a waiting careful-recv --listen printed; or careful://HOST[:PORT]/PATH for a standing
+/// receiver, which knows the key that `careful-send key` prints. A source with a trailing slash stands for what is in it, as
+/// with rsync. Write ./NAME for a local name that holds a colon.
 ///
 /// Success means that every file lies complete under its final name and that the receiver signed how much was proved:
 /// by default that the stored bytes, read back past the page cache, hash to what two reads of the source hash to, and
@@ -100,10 +106,20 @@ pub struct SendArguments {
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub peer: PeerArguments,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
     pub output: OutputArguments,
 }
 
 impl SendArguments {
+    /// Whether only the own key is asked for: `careful-send key`. A file of that name is `./key`.
+    #[must_use]
+    pub fn is_key(&self) -> bool {
+        self.paths == ["key"]
+    }
+
     /// The sources, and where they go.
     #[must_use]
     pub fn operands(&self) -> (&[OsString], &OsStr) {
@@ -116,7 +132,7 @@ impl SendArguments {
 
 impl Checked for SendArguments {
     fn check(&self) -> Result<(), String> {
-        if self.paths.len() < 2 {
+        if self.paths.len() < 2 && !self.is_key() {
             return Err("one operand is not enough: SRC... DEST, the destination last".to_owned());
         }
         self.selection.contradiction(self.operands())?;
@@ -127,7 +143,8 @@ impl Checked for SendArguments {
 /// Receives what careful-send sends, checks it, and signs the receipts.
 ///
 /// With --listen it prints one ticket on standard output, waits for the sender that has it, serves one transfer and
-/// ends. The ticket holds a secret: who has it may write into DIR until it is used or has expired.
+/// ends. The ticket holds a secret: who has it may write into DIR until it is used or has expired. With --stay it serves every
+/// sender whose key is in the list of --allow. `careful-recv key` prints the own key.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "careful-recv",
@@ -170,6 +187,10 @@ pub struct RecvArguments {
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub standing: StandingArguments,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
     pub output: OutputArguments,
 }
 
@@ -178,6 +199,10 @@ pub struct RecvArguments {
 pub enum RecvMode {
     /// Wait for whoever has the ticket.
     Listen(ListenPlan),
+    /// Serve everybody whose key is in the list.
+    Stay(StandingPlan),
+    /// Print the own key.
+    Key,
     /// Serve the careful-send that started this process; it tells the directory.
     Stdio,
 }
@@ -185,7 +210,17 @@ pub enum RecvMode {
 impl RecvArguments {
     /// What was called for; the error explains for a person.
     pub fn mode(&self) -> Result<RecvMode, String> {
-        if self.stdio { Ok(RecvMode::Stdio) } else { self.listen().map(RecvMode::Listen) }
+        if self.stdio {
+            return Ok(RecvMode::Stdio);
+        }
+        if self.listen_on.is_none() && self.directory.as_ref().is_some_and(|word| word == "key") {
+            return Ok(RecvMode::Key);
+        }
+        let value = self.listen_on.as_ref().and_then(|value| value.as_deref());
+        match self.standing.plan(value, self.directory.as_deref())? {
+            Some(plan) => Ok(RecvMode::Stay(plan)),
+            None => self.listen().map(RecvMode::Listen),
+        }
     }
 
     /// Where to wait and what to receive into; the error explains for a person.
@@ -394,6 +429,41 @@ mod tests {
         assert!(error.contains("--listen DIR") && error.contains("careful-send SRC... DEST"), "{error}");
         assert_eq!(recv(&["--stdio"]).expect("arguments").mode(), Ok(RecvMode::Stdio));
         recv(&["--stdio", "--listen", "in"]).expect_err("both");
+    }
+
+    #[test]
+    fn a_standing_receiver_needs_its_list_and_no_directory() {
+        let plan = |line: &[&str]| recv(line).map_err(|error| error.to_string()).and_then(|arguments| arguments.mode());
+        for (line, address) in [
+            (&["--listen", "--stay", "--allow", "keys"][..], None),
+            (&["--listen", "192.0.2.1", "--allow", "keys", "--stay"], Some("192.0.2.1:29984")),
+            (&["--stay", "--listen", ":7", "--allow", "keys"], Some("[::]:7")),
+        ] {
+            let Ok(RecvMode::Stay(plan)) = plan(line) else { panic!("{line:?}") };
+            assert_eq!(plan.address, address.map(|address| address.parse().expect("an address")));
+            assert_eq!((plan.allow, plan.memory_bytes), (PathBuf::from("keys"), 2 << 30));
+        }
+        for line in [
+            &["--listen", "--stay"][..],
+            &["--stay", "--allow", "keys"],
+            &["--listen", "--allow", "keys"],
+            &["--listen", ":7", "--stay", "--allow", "keys", "in"],
+            &["--listen", "in", "--stay", "--allow", "keys"],
+            &["--listen", "--stay", "--allow", "keys", "--replace"],
+            &["--listen", "--stay", "--allow", "keys", "--expires", "1h"],
+            &["--listen", "--memory", "1GiB", "in"],
+        ] {
+            plan(line).expect_err("no plan");
+        }
+    }
+
+    #[test]
+    fn key_alone_asks_for_the_own_key() {
+        assert!(send(&["key"]).expect("arguments").is_key());
+        assert!(!send(&["key", "to"]).expect("arguments").is_key());
+        send(&["./key"]).expect_err("one operand");
+        assert_eq!(recv(&["key"]).expect("arguments").mode(), Ok(RecvMode::Key));
+        assert!(matches!(recv(&["--listen", "key"]).expect("arguments").mode(), Ok(RecvMode::Listen(_))));
     }
 
     #[test]

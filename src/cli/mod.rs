@@ -20,7 +20,9 @@ pub mod summary;
 mod filters;
 mod identity;
 mod inspector;
+mod known_peers;
 mod reach;
+mod run_standing;
 mod status;
 mod teller;
 

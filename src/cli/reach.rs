@@ -1,4 +1,4 @@
-//! What the destination of a push is: a ticket, a place on another host, or one of this host.
+//! What the destination of a push is: a ticket, a standing receiver, a place on another host, or one of this host.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -8,6 +8,7 @@ use super::report::{Report, with_causes};
 use crate::connect::ConnectError;
 use crate::connect::meeting::MeetError;
 use crate::connect::operand::{OperandError, Remote};
+use crate::connect::standing::{self, StandingAddress};
 use crate::connect::ticket::{Ticket, TicketError};
 use crate::wire::WireError;
 
@@ -19,6 +20,8 @@ pub(super) struct Stop(pub(super) String, pub(super) Option<&'static str>, pub(s
 pub(super) enum Destination {
     /// A receiver that listens.
     Ticket(Ticket),
+    /// A receiver that stands, and the path there.
+    Standing(StandingAddress, Vec<u8>),
     /// A place on another host, by ssh.
     Remote(Remote),
     /// A place on this host.
@@ -37,6 +40,10 @@ impl Destination {
                 Ok(ticket) => still_good(ticket),
                 Err(error) => Err(bad_ticket(error)),
             };
+        }
+        if let Some(parsed) = standing::parse(operand.as_bytes()) {
+            let (address, path) = parsed.map_err(|error| Stop(error.to_string(), None, ExitCode::Usage))?;
+            return Ok(Self::Standing(address, path));
         }
         match operand.to_str().map(str::parse::<Ticket>) {
             Some(Ok(ticket)) => return still_good(ticket),
@@ -98,6 +105,12 @@ pub(super) fn not_reached(error: &MeetError, other: &str, by_ticket: bool, repor
         MeetError::Wire(WireError::VersionMismatch) => {
             (WireError::VersionMismatch.to_string(), Some(SAME_VERSION), ExitCode::Protocol)
         }
+        MeetError::OtherKey { .. } => {
+            let hint = "it was installed anew, or somebody else answers in its place: ask over there what `careful-recv key` prints, \
+                        and take the old key out only if it was changed on purpose";
+            (error.to_string(), Some(hint), ExitCode::NotAdmitted)
+        }
+        MeetError::NotFound { .. } => (with_causes(error), Some("is the name right?"), ExitCode::NotConnected),
         MeetError::Wire(error @ WireError::Refused { .. }) => {
             let hint = by_ticket.then_some("ask for a new ticket: each serves one receiver");
             (error.to_string(), hint, ExitCode::NotAdmitted)
@@ -143,6 +156,8 @@ mod tests {
         assert!(matches!(read("host:dir"), Ok(Destination::Remote(_))));
         assert!(matches!(read("./host:dir"), Ok(Destination::Local)));
         assert!(matches!(read("dir"), Ok(Destination::Local)));
+        assert!(matches!(read("careful://host/dir"), Ok(Destination::Standing(..))));
+        assert!(matches!(read("careful://"), Err(Stop(_, _, ExitCode::Usage))));
         let mistyped = format!("careful1{}", "a".repeat(100));
         assert!(matches!(read(&mistyped), Err(Stop(_, Some(_), ExitCode::Usage))));
         assert!(matches!(read("-oProxyCommand=id:x"), Err(Stop(_, Some(_), ExitCode::Usage))));

@@ -4,7 +4,7 @@
 //! sentence [`safe_text`], whoever wrote it. An output that was closed is no error: the exit code still tells.
 
 use std::collections::HashSet;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -214,6 +214,42 @@ impl Report {
         }
     }
 
+    /// The own key, alone on standard output.
+    pub fn key(&self, key: &str) {
+        if self.json {
+            self.event(&serde_json::json!({ "event": "key", "key": safe_text(key) }));
+        } else {
+            self.print(|outputs| &mut outputs.data, safe_text(key) + "\n");
+        }
+    }
+
+    /// Where a standing receiver listens, and its key: the words of a line of known peers.
+    pub fn listening(&self, address: &str, key: &str) {
+        let (address, key) = (safe_text(address), safe_text(key));
+        if self.json {
+            self.event(&serde_json::json!({ "event": "listening", "address": address, "key": key }));
+        } else {
+            self.print(|outputs| &mut outputs.data, format!("{address} {key}\n"));
+        }
+    }
+
+    /// The answer to a question, without its end of line; nothing where there is no terminal to ask and to answer at.
+    pub fn ask(&self, question: &str) -> Option<String> {
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            return None;
+        }
+        let lines: Vec<String> = question.split('\n').map(safe_text).collect();
+        // A bar that went on would draw over the question.
+        self.suspender.suspend(|| {
+            let mut outputs = self.lock();
+            let asked = write!(outputs.messages, "{}: {}", self.program, lines.join("\n"));
+            asked.and_then(|()| outputs.messages.flush()).ok()?;
+            let mut answer = String::new();
+            std::io::stdin().read_line(&mut answer).ok()?;
+            Some(answer.trim().to_owned())
+        })
+    }
+
     /// The end: as JSON the last record, always; for a person one line, not when quiet.
     pub fn summary(&self, summary: &Summary) {
         self.lock().has_ended = true;
@@ -294,7 +330,7 @@ pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 /// The next step, and what was kept.
-fn hint(failure: Failure) -> Option<&'static str> {
+pub(super) fn hint(failure: Failure) -> Option<&'static str> {
     let specific = match failure {
         Failure::TargetExists => {
             "the target was left as it is; to replace it, leave out --no-replace, and let the receiver listen with \

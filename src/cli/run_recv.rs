@@ -1,15 +1,16 @@
 //! `careful-recv`: arguments in, exit code out.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::arguments::{self, ListenPlan, RecvArguments, RecvMode};
 use super::exit_code::ExitCode;
-use super::identity::identity;
+use super::identity::{identity, print_key};
 use super::progress::Suspender;
 use super::report::{Report, with_causes};
 use super::run_send::stop_signal;
+use super::run_standing::{passed_socket, standing};
 use super::start;
 use super::status::StatusFile;
 use crate::connect::ConnectError;
@@ -38,6 +39,8 @@ pub fn main() -> std::process::ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return code.into(),
     };
+    // Before any thread is started.
+    let passed = passed_socket();
     let report = Arc::new(Report::new("careful-recv", &arguments.output, None));
     let disk = Environment::real().disk;
     let status = match StatusFile::begin(disk.as_ref(), arguments.output.status.as_deref(), &report, None) {
@@ -47,7 +50,7 @@ pub fn main() -> std::process::ExitCode {
             return code.into();
         }
     };
-    let code = receive(&arguments, &report).unwrap_or_else(|(words, code)| {
+    let code = receive(&arguments, &report, passed).unwrap_or_else(|(words, code)| {
         report.error(&words, None);
         code
     });
@@ -56,19 +59,32 @@ pub fn main() -> std::process::ExitCode {
     code.into()
 }
 
-fn receive(arguments: &RecvArguments, report: &Arc<Report>) -> Outcome {
+fn receive(arguments: &RecvArguments, report: &Arc<Report>, passed: Result<Option<UdpSocket>, String>) -> Outcome {
+    if matches!(arguments.mode(), Ok(RecvMode::Key)) {
+        return Ok(print_key(report));
+    }
+    let passed = passed.map_err(|words| (words, ExitCode::Usage))?;
     let runtime = match start(report, &arguments.output, Suspender::default()) {
         Ok(runtime) => runtime,
         // It has been told.
         Err(code) => return Ok(code),
     };
     let umask = take_umask();
-    let open_files_max = raise_open_files_limit().saturating_sub(OTHER_FILES).clamp(16, 1024);
+    let open_files_limit = raise_open_files_limit().saturating_sub(OTHER_FILES);
+    let open_files_max = open_files_limit.clamp(16, 1024);
     let environment = Environment::real_on(arguments.network.port);
     let receiving = Receiving { report: Arc::clone(report), umask, open_files_max, environment };
     let outcome = match arguments.mode() {
         Ok(RecvMode::Stdio) => runtime.block_on(receiving.as_child()),
         Ok(RecvMode::Listen(plan)) => runtime.block_on(receiving.listening(&plan, arguments)),
+        Ok(RecvMode::Stay(plan)) => runtime.block_on(standing(
+            &receiving.report,
+            &plan,
+            receiving.environment.clone(),
+            passed,
+            (umask, open_files_limit),
+        )),
+        Ok(RecvMode::Key) => Ok(ExitCode::Success),
         Err(words) => Err((words, ExitCode::Usage)),
     };
     runtime.shutdown_background();
@@ -82,9 +98,9 @@ struct Receiving {
     environment: Environment,
 }
 
-type Outcome = Result<ExitCode, (String, ExitCode)>;
+pub(super) type Outcome = Result<ExitCode, (String, ExitCode)>;
 
-fn other(error: &dyn std::error::Error) -> (String, ExitCode) {
+pub(super) fn other(error: &dyn std::error::Error) -> (String, ExitCode) {
     (with_causes(error), ExitCode::Other)
 }
 
@@ -126,7 +142,7 @@ impl Receiving {
         let identity = identity(environment.disk.as_ref(), &self.report).map_err(|error| other(&error))?;
         let key = KeyPair::generate().map_err(|error| other(&error))?;
         let token = random_bytes().map_err(|error| other(&error))?;
-        let listener = bind(&environment, plan.address, &key).map_err(|error| {
+        let listener = bind(&environment, plan.address, &key, Admitted::AnyKey).map_err(|error| {
             (format!("cannot listen on {}: {}", plan.address, with_causes(&error)), ExitCode::Network)
         })?;
         let address = listener.local_address().map_err(|error| other(&error))?;
@@ -172,12 +188,17 @@ impl Receiving {
 }
 
 /// All addresses of both families, or of IPv4 where there is no IPv6.
-fn bind(environment: &Environment, address: SocketAddr, key: &KeyPair) -> Result<Listener, WireError> {
+pub(super) fn bind(
+    environment: &Environment,
+    address: SocketAddr,
+    key: &KeyPair,
+    admitted: Admitted,
+) -> Result<Listener, WireError> {
     let packets = environment.packets.as_ref();
-    match Listener::bind(packets, address, key, Admitted::AnyKey) {
+    match Listener::bind(packets, address, key, admitted.clone()) {
         Err(_) if address.ip() == Ipv6Addr::UNSPECIFIED => {
             let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
-            Listener::bind(packets, v4, key, Admitted::AnyKey)
+            Listener::bind(packets, v4, key, admitted)
         }
         bound => bound,
     }

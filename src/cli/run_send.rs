@@ -10,10 +10,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::arguments::{self, SendArguments};
 use super::exit_code::ExitCode;
 use super::filters::{filters, list};
-use super::identity::identity;
+use super::identity::{identity, lasting_identity, print_key};
+use super::known_peers;
 use super::progress::{self, ProgressDisplay};
 use super::reach::{Destination, Stop, not_reached};
-use super::report::{Report, with_causes};
+use super::report::{Report, hint, with_causes};
 use super::start;
 use super::status::StatusFile;
 use super::teller::Teller;
@@ -32,6 +33,12 @@ pub fn main() -> std::process::ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return code.into(),
     };
+    if arguments.is_key() {
+        let report = Report::new("careful-send", &arguments.output, None);
+        let code = print_key(&report);
+        report.end(code);
+        return code.into();
+    }
     let counters = Arc::new(Counters::default());
     let display = progress::wanted(&arguments.output).then(|| progress::start(Arc::clone(&counters)));
     let suspender = display.as_ref().map(ProgressDisplay::suspender);
@@ -66,7 +73,7 @@ async fn transfer(
     display: Option<ProgressDisplay>,
 ) -> ExitCode {
     let environment = Environment::real_on(arguments.network.port);
-    let prepared = match prepare(arguments, &environment, report) {
+    let prepared = match prepare(arguments, &environment, report).await {
         Ok(prepared) => prepared,
         Err(Stop(words, hint, code)) => {
             report.error(&words, hint);
@@ -120,14 +127,26 @@ struct Prepared {
     key: Arc<KeyPair>,
 }
 
-fn prepare(arguments: &SendArguments, environment: &Environment, report: &Arc<Report>) -> Result<Prepared, Stop> {
+async fn prepare(arguments: &SendArguments, environment: &Environment, report: &Arc<Report>) -> Result<Prepared, Stop> {
     let (sources, destination) = arguments.operands();
     let filters = filters(&arguments.selection, environment.disk.as_ref())?;
     let list = list(&arguments.selection, arguments.recursive, environment.disk.as_ref())?;
     let mut plan = Plan { filters, list, ..plan(arguments, sources) };
     let cannot_start = |error: &dyn std::error::Error| Stop(with_causes(error), None, ExitCode::Other);
     let fresh_key = || KeyPair::generate().map(Arc::new).map_err(|error| cannot_start(&error));
-    match Destination::read(destination)? {
+    let destination_read = Destination::read(destination)?;
+    if arguments.peer.peer_key.is_some() && !matches!(destination_read, Destination::Standing(..)) {
+        let words = "--peer-key is the key of a standing receiver, and the destination is not careful://HOST/PATH";
+        return Err(Stop(words.to_owned(), None, ExitCode::Usage));
+    }
+    match destination_read {
+        Destination::Standing(address, path) => {
+            let key =
+                lasting_identity(environment.disk.as_ref()).map_err(|words| Stop(words, None, ExitCode::FileIo))?;
+            let receiver = known_peers::standing(environment, report, &key, address, arguments.peer.peer_key).await?;
+            plan.destination = path;
+            Ok(Prepared { plan, meeting: Meeting::Standing(receiver), key })
+        }
         Destination::Ticket(ticket) => {
             let key = identity(environment.disk.as_ref(), report).map_err(|error| cannot_start(&error))?;
             Ok(Prepared { plan, meeting: Meeting::Ticket(ticket), key })
@@ -208,6 +227,7 @@ fn early(ended: Ended, by_ticket: bool, report: &Report) -> Option<ExitCode> {
         Ended::Refused(failure) => {
             let hint = match failure {
                 Failure::DestinationParentMissing => Some("create the directory that is to hold it first"),
+                Failure::KeyNotAdmitted => hint(failure),
                 Failure::NotAdmitted if by_ticket => Some("ask for a new ticket: each serves one sender"),
                 Failure::Version => Some("install the same version of careful on both sides"),
                 _ => None,

@@ -1,7 +1,8 @@
-//! How a sender comes to its receiver, the first time and after a loss: by starting it, or by a ticket.
+//! How a sender comes to its receiver, the first time and after a loss: by starting it, by a ticket, or to one that stands.
 //!
-//! Further ways (standing receivers) are further variants here; what runs over the connection stays the same.
+//! Further ways are further variants here; what runs over the connection stays the same.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -13,14 +14,15 @@ use super::addresses::{first_of_all, listen_everywhere, reachable};
 use super::child::{Child, Remarks, Start};
 use super::line::{Caller, Pipe};
 use super::ssh::{Ssh, Transport};
+use super::standing::{Standing, StandingAddress};
 use super::ticket::Ticket;
 use crate::protocol::limits::{CLOSE_WAIT, UDP_SILENCE};
 use crate::seams::Environment;
 use crate::seams::pipe_packets::{PIPE_PEER, PipePackets};
-use crate::wire::WireError;
 use crate::wire::connection::Connection;
 use crate::wire::endpoint::{self, Admitted, Listener};
 use crate::wire::identity::KeyPair;
+use crate::wire::{WhoseKey, WireError};
 
 /// A way to a receiver.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub enum Meeting {
     Started(Box<Started>),
     /// A receiver that listens somewhere and gave out this ticket.
     Ticket(Ticket),
+    /// A receiver that stands somewhere and knows this sender's key.
+    Standing(Standing),
 }
 
 /// A receiver that this side starts.
@@ -80,6 +84,23 @@ pub enum MeetError {
         /// The UDP port of this side.
         here: u16,
     },
+    /// The name of the receiver could not be looked up.
+    #[error("cannot look up {address}")]
+    NotFound {
+        /// Where it should be.
+        address: StandingAddress,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// Who answers does not hold the key that is known.
+    #[error("{address} does not have the key that it should have by {pinned_by}")]
+    OtherKey {
+        /// Where it should be.
+        address: StandingAddress,
+        /// What says so.
+        pinned_by: String,
+    },
 }
 
 impl MeetError {
@@ -89,6 +110,8 @@ impl MeetError {
         match self {
             Self::UdpSilent { .. } => is_known,
             Self::Child(error) => is_known && error.may_pass(),
+            Self::OtherKey { .. } => false,
+            Self::NotFound { .. } => true,
             Self::Wire(error) => error.is_lost(),
         }
     }
@@ -119,6 +142,7 @@ impl Meeting {
                 let connection = endpoint::connect(packets, &ticket.addresses, key, &ticket.receiver).await?;
                 Ok(Met { connection, token: ticket.token, fell_back: false })
             }
+            Self::Standing(standing) => come_to(standing, environment, key).await,
             Self::Started(started) => started.connect(environment, key).await,
         }
     }
@@ -254,5 +278,22 @@ async fn across(
             here: by_udp.local_address().map_or(0, |address| address.port()),
         }),
         met => Ok(met?),
+    }
+}
+
+/// No token: there the key alone admits, and any bytes do.
+async fn come_to(standing: &Standing, environment: &Environment, key: &KeyPair) -> Result<Met, MeetError> {
+    let address = standing.address.clone();
+    let addresses = match address.resolve().await {
+        Ok(addresses) => addresses,
+        Err(cause) => return Err(MeetError::NotFound { address, cause }),
+    };
+    let connected = endpoint::connect(environment.packets.as_ref(), &addresses, key, &standing.receiver).await;
+    match connected {
+        Ok(connection) => Ok(Met { connection, token: [0; 16], fell_back: false }),
+        Err(WireError::Refused { whose: WhoseKey::Theirs }) => {
+            Err(MeetError::OtherKey { address, pinned_by: standing.pinned_by.clone() })
+        }
+        Err(error) => Err(error.into()),
     }
 }

@@ -4,12 +4,12 @@
 
 use std::fmt::{self, Debug};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 /// Kernel buffer asked for in each direction, in bytes; the kernel may give less (net.core.rmem_max, wmem_max).
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
@@ -48,6 +48,29 @@ pub trait Packets: Send + Sync + Debug {
 /// Sockets of the operating system; port 0 is any free one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UdpPackets;
+
+/// One socket that another process bound and passed to this one.
+#[derive(Debug)]
+pub struct PassedSocket(Mutex<Option<UdpSocket>>);
+
+impl PassedSocket {
+    /// To be given out once.
+    #[must_use]
+    pub fn new(socket: UdpSocket) -> Self {
+        Self(Mutex::new(Some(socket)))
+    }
+}
+
+impl Packets for PassedSocket {
+    fn socket(&self, _address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        let passed = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let socket = passed.ok_or_else(|| io::Error::other("the socket that was passed is in use"))?;
+        // It can be of any size; where it may not be changed the transfer is only slower.
+        let asked = SockRef::from(&socket);
+        asked.set_recv_buffer_size(SOCKET_BUFFER_BYTES).and(asked.set_send_buffer_size(SOCKET_BUFFER_BYTES)).ok();
+        TokioRuntime.wrap_udp_socket(socket)
+    }
+}
 
 impl Packets for UdpPackets {
     fn socket(&self, address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
@@ -152,7 +175,7 @@ mod tests {
     async fn the_first_free_port_of_a_range_is_taken() {
         // Whatever else runs here takes ports, too: until the next one was free.
         for _ in 0..100 {
-            let taken = std::net::UdpSocket::bind(HERE).unwrap();
+            let taken = UdpSocket::bind(HERE).unwrap();
             let first = taken.local_addr().unwrap().port();
             let Ok(socket) = range(first, first.saturating_add(1)).socket(HERE) else { continue };
             assert_eq!(socket.local_addr().unwrap().port(), first + 1);
@@ -163,7 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_range_without_a_free_port_is_named_in_the_error() {
-        let taken = std::net::UdpSocket::bind(HERE).unwrap();
+        let taken = UdpSocket::bind(HERE).unwrap();
         let port = taken.local_addr().unwrap().port();
         let error = range(port, port).socket(HERE).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
@@ -172,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_that_is_asked_for_need_not_be_of_the_range() {
-        let free = std::net::UdpSocket::bind(HERE).unwrap().local_addr().unwrap();
+        let free = UdpSocket::bind(HERE).unwrap().local_addr().unwrap();
         let Ok(socket) = range(1, 1).socket(free) else { return };
         assert_eq!(socket.local_addr().unwrap(), free);
     }

@@ -170,8 +170,12 @@ pub(crate) fn run(command: &mut Command) -> Ran {
 }
 
 pub(crate) fn start(command: &mut Command) -> Running {
+    start_with_input(command, Stdio::null())
+}
+
+pub(crate) fn start_with_input(command: &mut Command, input: Stdio) -> Running {
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
