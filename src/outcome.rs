@@ -35,6 +35,14 @@ pub trait Observer: Send + Sync + Debug {
     /// Files are committed, and this is their receipt, verified. `unchanged` tells of each whether its target was
     /// equal already.
     fn committed(&self, receipt: &Receipt, signature: &[u8; 64], unchanged: &[bool]);
+    /// Something beside the targets that had no source was removed; its path below the receiving directory.
+    fn deleted(&self, _path: &[u8]) {}
+    /// The source was removed after its copy was receipted; its path.
+    fn source_removed(&self, _path: &[u8]) {}
+    /// Flushes the receipts that were told so far: whether all of them are on disk. Without such an answer no source is removed.
+    fn stores_receipts(&self) -> bool {
+        false
+    }
     /// Something the person should know, that is no failure.
     fn notice(&self, words: &str);
 }

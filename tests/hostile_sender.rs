@@ -18,11 +18,11 @@ use careful::hash::{PieceHash, Position, Root};
 use careful::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, FileEntry, Name};
 use careful::protocol::failure::Failure;
 use careful::protocol::keep::Keep;
-use careful::protocol::limits::{GREETING_TIMEOUT, STALL_TIMEOUT};
+use careful::protocol::limits::{GREETING_TIMEOUT, PRUNE_NAMES_MAX, RULES_MAX, STALL_TIMEOUT};
 use careful::protocol::link::{LinkEntry, LinkTarget};
 use careful::protocol::message::{
     Begin, ChunkHeader, FileAnswer, FromReceiver, FromSender, GroupFile, GroupFileAnswer, Hash32, IndexedHash,
-    IndexedOrigin, Run, check_of, frame,
+    IndexedOrigin, Pattern, Prune, Run, check_of, frame,
 };
 use careful::protocol::receipt::{Origin, Stored};
 use careful::protocol::terms::Terms;
@@ -192,6 +192,14 @@ impl Job {
         self.say(FromSender::FinishDirectories { directories, meant }).await;
     }
 
+    async fn prune(&mut self, directories: DirectoryTable, kept: Vec<u64>) -> FromReceiver {
+        let directory = (!directories.entries().is_empty()).then_some(0);
+        let prune = Prune { directories, directory, first: 0, last: u64::MAX, kept, remove: true };
+        let meant = self.2.map_or(Hash32([0; 32]), |terms| terms.prune(&prune));
+        self.say(FromSender::Prune { prune, meant }).await;
+        self.hear().await
+    }
+
     async fn offer_file(&mut self, job: u64, length_bytes: u64, chunk_bytes: u32) -> FromReceiver {
         let file = file("large", length_bytes, None).entry;
         let directories = DirectoryTable::default();
@@ -211,6 +219,7 @@ fn begin() -> Begin {
         quick: false,
         record: true,
         keep: Keep::default(),
+        delete: None,
     }
 }
 
@@ -558,5 +567,55 @@ async fn who_says_nothing_is_dropped_before_the_greeting_and_after_it() {
     let (stranger, admitted) = tokio::time::timeout(limit, async { tokio::join!(stranger, admitted) }).await.unwrap();
     for (closed, expected) in [stranger, admitted] {
         assert!(matches!(&closed, WireError::ClosedByPeer { reason } if *reason == expected), "{closed:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_removed_that_was_not_allowed_and_asked_for_at_the_beginning() {
+    for options in [&["--replace"][..], &["--allow-delete"]] {
+        let receiver = Receiver::start(options);
+        std::fs::write(receiver.inbox().join("old"), "old").unwrap();
+        let sender = receiver.begin().await;
+        let mut job = sender.job().await;
+        let answer = job.prune(DirectoryTable::default(), Vec::new()).await;
+        assert_eq!(answer, FromReceiver::Refused(Failure::DeleteNotAllowed));
+        assert!(receiver.inbox().join("old").exists());
+        receiver.check(sender).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_removed_is_never_behind_a_link_and_lists_are_bounded_and_rising() {
+    let receiver = Receiver::start(&["--allow-delete"]);
+    let outside = receiver.place.path().join("outside");
+    symlink(&outside, receiver.inbox().join("door")).unwrap();
+    let sender = receiver.begin_with(Begin { delete: Some(Vec::new()), ..begin() }).await;
+    let answer = sender.job().await.prune(directory("door"), Vec::new()).await;
+    let FromReceiver::Pruned { removed, failed, is_last: true } = answer else { panic!("{answer:?}") };
+    assert!(removed.is_empty());
+    assert_eq!(failed.iter().map(|failed| failed.failure).collect::<Vec<_>>(), [Failure::NotADirectory]);
+    for kept in [vec![2, 1], vec![0; PRUNE_NAMES_MAX + 1]] {
+        let answer = sender.job().await.prune(DirectoryTable::default(), kept).await;
+        assert_eq!(answer, FromReceiver::Refused(Failure::Protocol));
+    }
+    let answer = sender.job().await.prune(directory("nowhere"), Vec::new()).await;
+    assert_eq!(answer, FromReceiver::Pruned { removed: Vec::new(), failed: Vec::new(), is_last: true });
+    // The link itself has no source and goes; what it led to stays.
+    let answer = sender.job().await.prune(DirectoryTable::default(), Vec::new()).await;
+    assert!(matches!(answer, FromReceiver::Pruned { removed, .. } if removed.len() == 1));
+    receiver.check(sender).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn patterns_that_are_none_end_the_session_before_anything_is_made() {
+    let pattern = |written: &[u8]| Pattern { include: false, written: written.to_vec() };
+    for patterns in [vec![pattern(b"a[")], vec![pattern(b"x"); RULES_MAX + 1], vec![pattern(&[b'x'; 1000]); 100]] {
+        let receiver = Receiver::start(&["--allow-delete"]);
+        let mut sender = receiver.connect().await;
+        let begin = Begin { delete: Some(patterns), ..begin() };
+        sender.control.0.send(&FromSender::Begin(begin)).await.unwrap();
+        let answer: Option<FromReceiver> = sender.control.1.receive().await.unwrap();
+        assert_eq!(answer, Some(FromReceiver::Refused(Failure::Protocol)));
+        assert!(is_empty(&receiver.inbox()));
     }
 }

@@ -8,6 +8,7 @@ complete -c careful-recv -l memory -d 'The most memory that all senders together
 complete -c careful-recv -l drain -d 'How long transfers may still run after SIGTERM' -r
 complete -c careful-recv -l status -d 'Keep FILE up to date with where the run stands, and with its exit code and last success in the end' -r -F
 complete -c careful-recv -l replace -d 'Let the sender replace files that exist and differ'
+complete -c careful-recv -l allow-delete -d 'Let the sender delete what its directories hold here and not there'
 complete -c careful-recv -l stdio -d 'Started by careful-send: one line each way over standard input and output'
 complete -c careful-recv -l stay -d 'Stay, and serve many senders at once, each known by its key'
 complete -c careful-recv -l json -d 'Print events as JSON Lines on standard output, one with the exit code always last'

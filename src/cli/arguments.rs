@@ -3,6 +3,7 @@
 //! What a value means is judged here as far as that needs nothing from outside. **No file is touched.**
 
 mod check;
+mod deletion;
 mod metadata;
 mod network;
 mod remote;
@@ -21,6 +22,7 @@ use clap::{Args, Parser};
 pub use self::check::{
     CheckArguments, CheckCommand, ReadingArguments, ReceiptArguments, SealArguments, VerifyArguments,
 };
+pub use self::deletion::DeletionArguments;
 pub use self::metadata::{AcceptArguments, Accepted, MetadataArguments};
 pub use self::network::NetworkArguments;
 pub use self::remote::{RemoteArguments, SshCommand, TransportChoice};
@@ -110,6 +112,10 @@ pub struct SendArguments {
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub deletion: DeletionArguments,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
     pub output: OutputArguments,
 }
 
@@ -172,6 +178,9 @@ pub struct RecvArguments {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
     pub accepting: AcceptArguments,
+    /// Let the sender delete what its directories hold here and not there
+    #[arg(long)]
+    pub allow_delete: bool,
 
     /// How long the ticket is good for
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]

@@ -94,7 +94,7 @@ impl ExitCode {
                 "some files were not transferred (unreadable, not permitted, or of a type that is skipped)"
             }
             Self::SourceChanged => "a source vanished or changed while it was read",
-            Self::Refused => "refused: every target exists and differs, or is no regular file",
+            Self::Refused => "refused: every target exists and differs or is not regular, or too much to delete",
             Self::Timeout => "the other side stalled",
             Self::NotConnected => "could not connect",
             Self::Mismatch => "content differed and could not be repaired (or reads of a source kept disagreeing)",
@@ -111,7 +111,11 @@ impl ExitCode {
     #[must_use]
     pub fn of(failure: Failure) -> Self {
         match failure {
-            Failure::TargetExists | Failure::TargetNotRegular | Failure::TargetChanged => Self::Refused,
+            Failure::TargetExists
+            | Failure::TargetNotRegular
+            | Failure::TargetChanged
+            | Failure::DeleteNotAllowed
+            | Failure::TooManyToDelete => Self::Refused,
             Failure::NoSpace
             | Failure::ReadOnly
             | Failure::TargetIo
@@ -119,6 +123,7 @@ impl ExitCode {
             | Failure::TooManyOpenFiles
             | Failure::NotDurable
             | Failure::SourceIo
+            | Failure::ReceiptNotStored
             | Failure::DestinationNotADirectory
             | Failure::DestinationParentMissing
             | Failure::OverQuota => Self::FileIo,
@@ -135,6 +140,7 @@ impl ExitCode {
             | Failure::RecordDamaged
             | Failure::LinkNotAccepted
             | Failure::LinkLeadsOutside
+            | Failure::NotDeleted
             | Failure::SameTarget => Self::Partial,
             Failure::StagingUnusable | Failure::StagingHeld => Self::StagingUnusable,
             Failure::StoredMismatch | Failure::ArrivedMismatch | Failure::SourceUnstable => Self::Mismatch,
@@ -149,6 +155,11 @@ impl ExitCode {
     /// The code of a whole transfer: `failures` one per file that did not go through (skipped types as
     /// [`Failure::SourceNotRegular`]), `any_succeeded` whether any file did.
     pub fn of_files(failures: impl Iterator<Item = Failure>, any_succeeded: bool) -> Self {
+        let mut failures = failures.peekable();
+        // Found when everything was transferred, and so never among others: rsync's number for it.
+        if failures.peek() == Some(&Failure::TooManyToDelete) {
+            return Self::Refused;
+        }
         Self::combine(failures.map(Self::of), any_succeeded)
     }
 
@@ -241,6 +252,12 @@ mod tests {
         assert_eq!(of_files(&[Failure::TargetExists, Failure::TargetNotRegular], false), 25);
         assert_eq!(of_files(&[Failure::TargetExists], true), 23);
         assert_eq!(of_files(&[Failure::TargetExists, Failure::SourceVanished], false), 23);
+    }
+
+    #[test]
+    fn too_many_to_delete_is_25_although_all_was_transferred() {
+        assert_eq!(of_files(&[Failure::TooManyToDelete], true), 25);
+        assert_eq!(of_files(&[Failure::NotDeleted], true), 23);
     }
 
     #[test]

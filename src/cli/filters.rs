@@ -8,13 +8,13 @@ use std::path::Path;
 use super::arguments::{RuleWord, SelectionArguments};
 use super::exit_code::ExitCode;
 use super::reach::Stop;
-use crate::protocol::limits::RULES_FILE_BYTES_MAX;
+use crate::protocol::limits::{GUARD_BYTES_MAX, RULES_FILE_BYTES_MAX};
 use crate::protocol::selection::Selection;
 use crate::seams::disk::Disk;
 use crate::send::{Filters, PathList};
 
 /// The filters that these arguments ask for.
-pub(super) fn filters(arguments: &SelectionArguments, disk: &dyn Disk) -> Result<Filters, Stop> {
+pub(super) fn filters(arguments: &SelectionArguments, deletes: bool, disk: &dyn Disk) -> Result<Filters, Stop> {
     let mut selection = Selection::default();
     for word in &arguments.rules.0 {
         match word {
@@ -37,6 +37,11 @@ pub(super) fn filters(arguments: &SelectionArguments, disk: &dyn Disk) -> Result
     {
         let hint = Some("exchange the two");
         return Err(usage(format!("--min-size {least} is more than --max-size {most}: nothing would be sent"), hint));
+    }
+    let guards: usize = selection.patterns().map(|pattern| pattern.written.len()).sum();
+    if deletes && guards > GUARD_BYTES_MAX {
+        let words = format!("--delete goes with patterns of {GUARD_BYTES_MAX} bytes in all, and these have {guards}");
+        return Err(usage(words, Some("say more with fewer patterns, or send without --delete")));
     }
     Ok(Filters {
         selection,

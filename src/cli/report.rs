@@ -169,6 +169,11 @@ impl Report {
         self.event(&FileEvent::new("trusted", path));
     }
 
+    /// Something at the destination that had no source and is gone; a person hears of it in the summary.
+    pub fn deleted(&self, path: &[u8]) {
+        self.event(&FileEvent::new("deleted", path));
+    }
+
     /// Something worth knowing; not when quiet.
     pub fn notice(&self, text: &str) {
         if !self.quiet {
@@ -336,6 +341,8 @@ pub(super) fn hint(failure: Failure) -> Option<&'static str> {
             "the target was left as it is; to replace it, leave out --no-replace, and let the receiver listen with \
              --replace"
         }
+        Failure::DeleteNotAllowed => "leave out --delete, or let the receiver listen with --allow-delete",
+        Failure::TooManyToDelete => "nothing was deleted; look at what is there, or raise --max-delete",
         Failure::TargetNotRegular => "the target was left as it is; move it away, or choose another name",
         Failure::PermissionDenied | Failure::ReadOnly => "check who may write to the destination",
         Failure::NoSpace => "make room, then run the same command again: what has arrived is kept",

@@ -152,6 +152,7 @@ impl Receiving {
         self.report.ticket(&ticket.to_string());
         let policy = Policy {
             replace: arguments.replace,
+            delete: arguments.allow_delete,
             allowed: arguments.accepting.allowed(),
             ..Policy::new(RootPolicy::Fixed(plan.directory.clone()), self.umask)
         };

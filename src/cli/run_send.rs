@@ -129,9 +129,9 @@ struct Prepared {
 
 async fn prepare(arguments: &SendArguments, environment: &Environment, report: &Arc<Report>) -> Result<Prepared, Stop> {
     let (sources, destination) = arguments.operands();
-    let filters = filters(&arguments.selection, environment.disk.as_ref())?;
+    let filters = filters(&arguments.selection, arguments.deletion.delete, environment.disk.as_ref())?;
     let list = list(&arguments.selection, arguments.recursive, environment.disk.as_ref())?;
-    let mut plan = Plan { filters, list, ..plan(arguments, sources) };
+    let mut plan = Plan { filters, list, delete: arguments.deletion.deletion(), ..plan(arguments, sources) };
     let cannot_start = |error: &dyn std::error::Error| Stop(with_causes(error), None, ExitCode::Other);
     let fresh_key = || KeyPair::generate().map(Arc::new).map_err(|error| cannot_start(&error));
     let destination_read = Destination::read(destination)?;
@@ -229,6 +229,7 @@ fn early(ended: Ended, by_ticket: bool, report: &Report) -> Option<ExitCode> {
                 Failure::DestinationParentMissing => Some("create the directory that is to hold it first"),
                 Failure::KeyNotAdmitted => hint(failure),
                 Failure::NotAdmitted if by_ticket => Some("ask for a new ticket: each serves one sender"),
+                Failure::DeleteNotAllowed => Some("leave out --delete, or let the receiver listen with --allow-delete"),
                 Failure::Version => Some("install the same version of careful on both sides"),
                 _ => None,
             };

@@ -26,6 +26,8 @@ pub struct Summary {
     pub failed_files: u64,
     /// Entries of a type that is not carried.
     pub skipped_files: u64,
+    /// Files and directories at the destination that had no source and were deleted.
+    pub deleted: u64,
     /// Bytes put on the wire.
     pub sent_bytes: u64,
     /// Bytes that were there already.
@@ -52,6 +54,7 @@ impl Default for Summary {
             trusted_files: 0,
             failed_files: 0,
             skipped_files: 0,
+            deleted: 0,
             sent_bytes: 0,
             reused_bytes: 0,
             repaired_chunks: 0,
@@ -78,6 +81,7 @@ pub(super) struct SummaryEvent {
     trusted_files: u64,
     failed_files: u64,
     skipped_files: u64,
+    deleted: u64,
     sent_bytes: u64,
     reused_bytes: u64,
     repaired_chunks: u64,
@@ -128,6 +132,7 @@ impl Summary {
             trusted_files: self.trusted_files,
             failed_files: self.failed_files,
             skipped_files: self.skipped_files,
+            deleted: self.deleted,
             sent_bytes: self.sent_bytes,
             reused_bytes: self.reused_bytes,
             repaired_chunks: self.repaired_chunks,
@@ -156,6 +161,7 @@ impl Summary {
             (self.unchanged_files, "unchanged"),
             (self.trusted_files, "not checked (same size and time)"),
             (self.skipped_files, "skipped"),
+            (self.deleted, "deleted"),
             (self.failed_files, "FAILED"),
         ] {
             if count > 0 {

@@ -134,6 +134,11 @@ impl Observer for Teller {
         }
     }
 
+    fn deleted(&self, path: &[u8]) {
+        self.report.deleted(path);
+        self.tally().summary.deleted += 1;
+    }
+
     fn notice(&self, words: &str) {
         self.report.notice(words);
     }

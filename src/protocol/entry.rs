@@ -79,6 +79,13 @@ pub fn is_staging_name(bytes: &[u8]) -> bool {
     digest.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) && rest.first() == Some(&b'-')
 }
 
+/// A name as [`Prune`](super::message::Prune) holds it: the first 8 bytes of its BLAKE3 hash, little-endian. Two names of one
+/// hash keep each other: that errs towards what is there.
+#[must_use]
+pub fn name_hash(name: &[u8]) -> u64 {
+    u64::from_le_bytes(*blake3::hash(name).as_bytes().first_chunk().expect("32 bytes hold 8"))
+}
+
 /// Why bytes are no [`Name`] or a table no [`DirectoryTable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {

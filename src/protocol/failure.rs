@@ -180,6 +180,22 @@ pub enum Failure {
     #[n(48)]
     #[error("the record of the source is damaged")]
     RecordDamaged,
+    /// The receiver does not let this sender remove anything.
+    #[n(35)]
+    #[error("the receiver does not allow --delete")]
+    DeleteNotAllowed,
+    /// More would be removed than `--max-delete` permits.
+    #[n(36)]
+    #[error("more would be deleted than --max-delete permits")]
+    TooManyToDelete,
+    /// Something in the way of removing it: a mount, or a tree too deep.
+    #[n(37)]
+    #[error("could not be deleted")]
+    NotDeleted,
+    /// The receipt could not be stored, and so the source stays.
+    #[n(38)]
+    #[error("the source was left in place: its receipt could not be stored")]
+    ReceiptNotStored,
 }
 
 /// What can be done about a [`Failure`].

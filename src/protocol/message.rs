@@ -11,6 +11,7 @@
 //!           > CommitFile  < FileReceipt
 //! links     > OfferLinks  < LinksMade
 //! page      > FinishDirectories  < Finished
+//! prune     > Prune  < Pruned ...
 //! ```
 //!
 //! On the wire a message is CBOR (RFC 8949), an array of the message's number and its fields in order, between a prefix and
@@ -147,6 +148,16 @@ pub enum FromSender {
         #[n(1)]
         meant: Hash32,
     },
+    /// All targets of the transfer are committed: remove, or count, what a directory holds beside them.
+    #[n(15)]
+    Prune {
+        /// The directory and names of it.
+        #[n(0)]
+        prune: Prune,
+        /// See [`Terms::prune`](super::terms::Terms::prune).
+        #[n(1)]
+        meant: Hash32,
+    },
 }
 
 /// What a receiver says.
@@ -248,6 +259,19 @@ pub enum FromReceiver {
     /// The directories have their modes and times, but for these.
     #[n(14)]
     Finished(#[n(0)] Vec<IndexedFailure>),
+    /// What was removed, or would be; more such messages follow unless it is the last.
+    #[n(15)]
+    Pruned {
+        /// Paths below the receiving directory.
+        #[n(0)]
+        removed: Vec<ByteVec>,
+        /// What could not be removed.
+        #[n(1)]
+        failed: Vec<PathFailure>,
+        /// Whether the directory is done.
+        #[n(2)]
+        is_last: bool,
+    },
 }
 
 /// What a sender asks for, once a connection.
@@ -277,6 +301,55 @@ pub struct Begin {
     /// What is to be carried beside content, mode and time.
     #[n(7)]
     pub keep: Keep,
+    /// What beside the targets has no source is to be removed in the end, except for what these patterns leave out.
+    #[n(8)]
+    pub delete: Option<Vec<Pattern>>,
+}
+
+/// A pattern as it was written: see [`Selection`](super::selection::Selection).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Pattern {
+    /// Whether what it fits is taken.
+    #[n(0)]
+    pub include: bool,
+    /// Its bytes.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub written: Vec<u8>,
+}
+
+/// The names that one directory of the transfer may keep, or those of them whose hashes lie in a range: a large directory
+/// takes several messages, each of which can be judged by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Prune {
+    /// The directory and those above it.
+    #[n(0)]
+    pub directories: DirectoryTable,
+    /// Its place in the table; the receiving directory itself if none.
+    #[n(1)]
+    pub directory: Option<u32>,
+    /// Names are judged whose hash is at least this ...
+    #[n(2)]
+    pub first: u64,
+    /// ... and at most this.
+    #[n(3)]
+    pub last: u64,
+    /// Hashes of the names that stay ([`name_hash`](super::entry::name_hash)), rising.
+    #[n(4)]
+    pub kept: Vec<u64>,
+    /// Whether to remove the others; else they are only told.
+    #[n(5)]
+    pub remove: bool,
+}
+
+/// What went wrong with something below the receiving directory.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PathFailure {
+    /// Its path there.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub path: Vec<u8>,
+    /// What.
+    #[n(1)]
+    pub failure: Failure,
 }
 
 /// The destination.
@@ -677,6 +750,13 @@ mod tests {
             cbor(&links),
             format!("8212838081 84f641614162831901ff01025820{}", "03".repeat(32)).replace(' ', "")
         );
+        let (directories, kept) = (DirectoryTable::default(), vec![1, u64::MAX]);
+        let prune = Prune { directories, directory: None, first: 0, last: 9, kept, remove: true };
+        let prune = FromSender::Prune { prune, meant: Hash32([2; 32]) };
+        assert_eq!(cbor(&prune), format!("820f828680f600098201{}f55820{}", "1bffffffffffffffff", "02".repeat(32)));
+        let failed = vec![PathFailure { path: b"b".to_vec(), failure: Failure::NotDeleted }];
+        let pruned = FromReceiver::Pruned { removed: vec![b"a".to_vec().into()], failed, is_last: true };
+        assert_eq!(cbor(&pruned), "820f838141618182416218 25f5".replace(' ', ""));
     }
 
     #[test]

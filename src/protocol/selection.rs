@@ -8,7 +8,8 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::limits::{RULE_BYTES_MAX, RULES_MAX};
+use super::limits::{GUARD_BYTES_MAX, RULE_BYTES_MAX, RULES_MAX};
+use super::message::Pattern;
 
 /// Memory that one pattern may take, in bytes: any of `RULE_BYTES_MAX` fits.
 const PATTERN_MEMORY_BYTES: usize = 4 << 20;
@@ -48,6 +49,22 @@ impl Selection {
             }
         }
         Ok(())
+    }
+
+    /// The rules as they were written.
+    pub fn patterns(&self) -> impl Iterator<Item = Pattern> + '_ {
+        self.rules.iter().map(|rule| Pattern { include: rule.include, written: rule.written.clone() })
+    }
+
+    /// The same rules again, as the other side makes them of what it was told.
+    pub fn of_patterns(patterns: &[Pattern]) -> Result<Self, RuleError> {
+        if patterns.len() > RULES_MAX
+            || patterns.iter().map(|pattern| pattern.written.len()).sum::<usize>() > GUARD_BYTES_MAX
+        {
+            return Err(RuleError::TooMany);
+        }
+        let rule = |pattern: &Pattern| Rule::new(pattern.include, &pattern.written);
+        Ok(Self { rules: patterns.iter().map(rule).collect::<Result<_, _>>()? })
     }
 
     /// Whether there is any rule.

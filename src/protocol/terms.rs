@@ -8,7 +8,7 @@ use minicbor::Encode;
 
 use super::entry::{Attributes, DirectoryTable, FileEntry};
 use super::link::LinkEntry;
-use super::message::{Begin, GroupFile, Hash32, Ready};
+use super::message::{Begin, GroupFile, Hash32, Prune, Ready};
 use crate::hash::Root;
 
 /// What was said when the session began: destination and options of the sender, the answer of the receiver.
@@ -47,6 +47,12 @@ impl Terms {
         hash(b"careful page, version 1\0", (self, directories))
     }
 
+    /// What may be removed, likewise.
+    #[must_use]
+    pub fn prune(self, prune: &Prune) -> Hash32 {
+        hash(b"careful prune, version 1\0", (self, prune))
+    }
+
     /// A file of the session, compared once more right before its rename: its path below the receiving directory, joined by
     /// slashes, its length, mode and time.
     #[must_use]
@@ -81,6 +87,7 @@ mod tests {
             quick: false,
             record: false,
             keep: Keep::default(),
+            delete: None,
         }
     }
 
@@ -92,7 +99,7 @@ mod tests {
     fn whatever_was_agreed_on_is_part_of_every_entry() {
         let entry = |begin: &Begin, ready: &Ready| Terms::new(begin, ready).entry(b"a/b", 3, ATTRIBUTES);
         let whole = entry(&begin(), &ready());
-        let changes: [fn(&mut Begin); 8] = [
+        let changes: [fn(&mut Begin); 9] = [
             |begin| begin.transfer[0] ^= 1,
             |begin| begin.destination[1] ^= 1,
             |begin| begin.single_file = true,
@@ -101,6 +108,7 @@ mod tests {
             |begin| begin.quick = true,
             |begin| begin.record = true,
             |begin| begin.keep.links = true,
+            |begin| begin.delete = Some(Vec::new()),
         ];
         for change in changes {
             let mut other = begin();

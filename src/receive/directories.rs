@@ -83,6 +83,19 @@ impl Directories {
         resolved
     }
 
+    /// Opens a directory that may be there, making none; nothing if it is not.
+    pub(super) fn open(&self, path: &[Name]) -> Result<Option<Arc<dyn Directory>>, Failure> {
+        let mut directory = Arc::clone(&self.root.directory);
+        for name in path {
+            directory = match directory.open_directory(name.as_os_str()) {
+                Ok(below) => below,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(not_opened(&error)),
+            };
+        }
+        Ok(Some(directory))
+    }
+
     fn open_or_make(
         &self,
         path: Vec<Name>,
@@ -107,11 +120,7 @@ impl Directories {
             }
             opened => opened,
         };
-        let directory = directory.map_err(|error| match error.raw_os_error() {
-            // A link or a file has the name: ELOOP, ENOTDIR.
-            Some(40 | 20) => Failure::NotADirectory,
-            _ => failure_of("open a directory", &error),
-        })?;
+        let directory = directory.map_err(|error| not_opened(&error))?;
         let held =
             Arc::new(Held { directory, parent: Some(Arc::clone(parent)), name_is_flushed: AtomicBool::new(false) });
         let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,6 +149,14 @@ impl Directories {
             }
         }
         failed
+    }
+}
+
+fn not_opened(error: &io::Error) -> Failure {
+    match error.raw_os_error() {
+        // A link or a file has the name: ELOOP, ENOTDIR.
+        Some(40 | 20) => Failure::NotADirectory,
+        _ => failure_of("open a directory", error),
     }
 }
 

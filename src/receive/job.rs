@@ -20,6 +20,7 @@ use crate::protocol::limits::{
 };
 use crate::protocol::message::{Begin, Hash32};
 use crate::protocol::receipt::Stored;
+use crate::protocol::selection::Selection;
 use crate::protocol::terms::Terms;
 use crate::record::Content;
 use crate::seams::buffer::{Parcel, Pool};
@@ -78,6 +79,8 @@ pub(super) struct Session {
     pub(super) records: bool,
     /// What is carried beside content, mode and time.
     pub(super) kept: Keep,
+    /// What is guarded where something may be removed; nothing where nothing may.
+    pub(super) guards: Option<Arc<Selection>>,
     pub(super) pool: Pool,
     pub(super) quota: Option<Arc<Quota>>,
     /// Chunk streams that may be open at once, of chunks of the usual size.

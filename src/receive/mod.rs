@@ -13,6 +13,7 @@ mod group;
 mod job;
 mod links;
 pub mod listen;
+mod prune;
 pub mod quota;
 mod receipt;
 pub mod session;

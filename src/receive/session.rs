@@ -14,13 +14,14 @@ use super::quota::Quota;
 use super::receipt::{Signer, now_seconds};
 use super::share::Share;
 use super::stage::Arrivals;
-use super::{file, group, links, stage, verify};
+use super::{file, group, links, prune, stage, verify};
 use crate::connect::admission::Admission;
 use crate::jobs::Jobs;
 use crate::protocol::failure::Failure;
 use crate::protocol::keep::Keep;
 use crate::protocol::limits::{CHUNK_BYTES_MAX, GREETING_TIMEOUT, JOBS_AT_ONCE_MAX, QUEUE_PARCELS, WORKING_EVERY};
 use crate::protocol::message::{Begin, FromReceiver, FromSender, Hash32, IndexedFailure, MessageError, Ready};
+use crate::protocol::selection::Selection;
 use crate::protocol::terms::Terms;
 use crate::seams::Environment;
 use crate::seams::buffer::{Hop, Parcel, Piece, Pool};
@@ -43,6 +44,8 @@ pub struct Policy {
     pub root: RootPolicy,
     /// Whether existing targets may be replaced.
     pub replace: bool,
+    /// Whether what has no source may be removed.
+    pub delete: bool,
     /// The umask of the person at this host.
     pub umask: u32,
     /// Whether modes are carried as they are, past the umask: where the same person started both sides.
@@ -66,6 +69,7 @@ impl Policy {
         Self {
             root,
             replace: is_same_person,
+            delete: is_same_person,
             umask,
             exact_modes: is_same_person,
             records: true,
@@ -218,6 +222,7 @@ async fn begin(
 ) -> Result<Arc<Session>, JobError> {
     connection.raise_windows_to(receiver.policy.share.window_bytes);
     connection.allow_streams(JOBS_AT_ONCE_MAX + 1, receiver.policy.share.chunk_streams());
+    let guards = guards(&receiver.policy, &begin)?;
     let (disk, policy) = (Arc::clone(&receiver.environment.disk), receiver.policy.clone());
     let (named, single_file) = (begin.destination.clone(), begin.single_file);
     let destination = workers::run(move || match &policy.root {
@@ -234,9 +239,21 @@ async fn begin(
     };
     let file_name = destination.file_name.as_ref().map(|name| name.as_bytes().to_vec().into());
     let ready = Ready { file_name, directory: told, kept: begin.keep.and(receiver.policy.allowed) };
-    let session = session(receiver, connection, begin, &destination, &ready);
+    let session = session(receiver, connection, begin, &destination, &ready, guards);
     outgoing.send(&FromReceiver::Ready(ready)).await?;
     Ok(session)
+}
+
+/// What guards against removing, where that is asked for and allowed. Said before anything is transferred.
+fn guards(policy: &Policy, begin: &Begin) -> Result<Option<Arc<Selection>>, Failure> {
+    match &begin.delete {
+        None => Ok(None),
+        Some(_) if !policy.delete => Err(Failure::DeleteNotAllowed),
+        Some(patterns) => {
+            let guards = Selection::of_patterns(patterns).map_err(|_| Failure::Protocol)?;
+            Ok(Some(Arc::new(guards)))
+        }
+    }
 }
 
 fn session(
@@ -245,6 +262,7 @@ fn session(
     begin: Begin,
     destination: &Destination,
     ready: &Ready,
+    guards: Option<Arc<Selection>>,
 ) -> Arc<Session> {
     let jobs: Jobs<dyn Arrivals> = Jobs::default();
     let buffers = &receiver.environment.buffers;
@@ -273,6 +291,7 @@ fn session(
         heard: Heard::default(),
         attribute_umask: if policy.exact_modes { 0 } else { policy.umask },
         replace: policy.replace,
+        guards,
         pool: Pool::new(policy.share.pool_bytes),
         quota: policy.quota.clone(),
         chunk_streams: policy.share.chunk_streams(),
@@ -388,6 +407,10 @@ async fn first_message(
             let failed = workers::run(move || session.directories.finish(&table, session.attribute_umask)).await;
             let failed = failed.into_iter().map(|(index, failure)| IndexedFailure { index, failure }).collect();
             Ok(outgoing.send(&FromReceiver::Finished(failed)).await?)
+        }
+        Some(FromSender::Prune { prune, meant }) => {
+            as_meant(session.terms.prune(&prune), meant)?;
+            prune::serve(session, prune, outgoing).await
         }
         _ => Err(Failure::Protocol.into()),
     }

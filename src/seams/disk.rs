@@ -123,6 +123,8 @@ pub trait Directory: Labels {
     fn rename(&self, from: &OsStr, to: &OsStr, replace: bool) -> io::Result<()>;
     /// Removes a file's name.
     fn remove_file(&self, name: &OsStr) -> io::Result<()>;
+    /// Removes the name of an empty directory.
+    fn remove_directory(&self, name: &OsStr) -> io::Result<()>;
     /// Flushes the directory itself: its names. fsync(2).
     fn sync(&self) -> io::Result<()>;
     /// Flushes everything on the directory's file system; errors of any file on it count. syncfs(2).

@@ -273,6 +273,10 @@ impl Directory for OsDirectory {
         Ok(rustix::fs::unlinkat(&self.descriptor, single_component(name)?, AtFlags::empty())?)
     }
 
+    fn remove_directory(&self, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.descriptor, single_component(name)?, AtFlags::REMOVEDIR)?)
+    }
+
     fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.descriptor)?)
     }

@@ -1,6 +1,7 @@
 //! What of the sources is taken: by name, by size, by file system. Asked before anything is opened.
 
 use super::walk::Node;
+use crate::protocol::message::Pattern;
 use crate::protocol::selection::Selection;
 
 /// What of the sources is taken; by default everything.
@@ -16,6 +17,15 @@ pub struct Filters {
     pub one_file_system: bool,
 }
 
+/// How what has no source is removed at the receiving side, once everything was transferred without a failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Deletion {
+    /// Most entries that may be removed: with more, none is.
+    pub max: Option<u64>,
+    /// What the patterns leave out has no source, and is not guarded either.
+    pub excluded: bool,
+}
+
 impl Filters {
     /// Whether something of this name in this directory (none: the root of the transfer) is taken.
     pub(super) fn takes(&self, directory: Option<&Node>, name: &[u8], is_directory: bool) -> bool {
@@ -26,6 +36,11 @@ impl Filters {
         path.push(b'/');
         path.extend_from_slice(name);
         self.selection.takes(&path, is_directory)
+    }
+
+    /// The patterns that guard what would be removed.
+    pub(super) fn guards(&self, deletion: Deletion) -> Vec<Pattern> {
+        if deletion.excluded { Vec::new() } else { self.selection.patterns().collect() }
     }
 
     /// Whether a file of so many bytes is taken.

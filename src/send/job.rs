@@ -55,6 +55,8 @@ pub(super) struct Session {
     pub(super) plan: Arc<Plan>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) counters: Arc<Counters>,
+    /// What failed so far, in the whole transfer.
+    pub(super) failures: Arc<AtomicU64>,
     pub(super) jobs: Jobs<dyn Uploads>,
     /// Queue of pieces that were read.
     pub(super) read: tokio::sync::mpsc::Sender<Parcel>,

@@ -10,18 +10,20 @@ mod group;
 mod job;
 mod links;
 mod origin;
+mod prune;
 mod receipt;
 mod session;
 mod small_files;
 mod source;
 mod transfer;
 mod walk;
+mod watched;
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use filters::Filters;
+pub use filters::{Deletion, Filters};
 pub use origin::Records;
 pub use transfer::run;
 pub use walk::PathList;
@@ -61,6 +63,8 @@ pub struct Plan {
     pub keep: Keep,
     /// What of the sources is taken.
     pub filters: Filters,
+    /// What beside the targets has no source is removed in the end.
+    pub delete: Option<Deletion>,
     /// Paths below the one source: nothing else is taken of it.
     pub list: Option<PathList>,
 }
@@ -82,6 +86,7 @@ impl Plan {
             retry_for: RETRY_FOR_DEFAULT,
             keep: Keep::default(),
             filters: Filters::default(),
+            delete: None,
             list: None,
         }
     }

@@ -6,15 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::backlog::{Backlog, put_back, take_back};
 use super::job::{JobError, Session};
 use super::origin::Told;
 use super::source::{self, Uploads};
-use super::walk::{self, Found};
-use super::{Ended, Observer, Plan, file, group, links};
+use super::walk::{self, Found, Walked};
+use super::{Ended, Observer, Plan, file, group, links, prune};
 use crate::connect::ticket;
 use crate::jobs::Jobs;
 use crate::progress::Counters;
@@ -44,6 +43,7 @@ pub(super) struct Opening<'a> {
     pub(super) plan: &'a Arc<Plan>,
     pub(super) observer: &'a Arc<dyn Observer>,
     pub(super) counters: &'a Arc<Counters>,
+    pub(super) failures: &'a Arc<AtomicU64>,
     pub(super) transfer: [u8; 16],
     pub(super) own_key: PublicKey,
 }
@@ -102,6 +102,7 @@ impl Opening<'_> {
             quick: self.plan.quick,
             record: self.plan.record_copies,
             keep: self.plan.keep,
+            delete: self.plan.delete.map(|deletion| self.plan.filters.guards(deletion)),
         }
     }
 
@@ -120,6 +121,7 @@ impl Opening<'_> {
             plan: Arc::clone(self.plan),
             observer: Arc::clone(self.observer),
             counters: Arc::clone(self.counters),
+            failures: Arc::clone(self.failures),
             read,
             hashing,
             jobs,
@@ -242,7 +244,11 @@ async fn all_work(session: Arc<Session>, found: Arc<Found>, backlog: Arc<Backlog
         outcome = outcome.and(ended);
     }
     outcome?;
-    finish_directories(&session, &found).await
+    let Some(walked) = found.walked().await else { return Ok(()) };
+    if let Some(deletion) = session.plan.delete {
+        prune::run(&session, &walked, deletion).await?;
+    }
+    finish_directories(&session, &walked).await
 }
 
 async fn send_files(session: Arc<Session>, found: Arc<Found>, backlog: Arc<Backlog>) -> Result<(), WireError> {
@@ -294,16 +300,8 @@ async fn next_work<T>(
 }
 
 /// Every file is done: directories get their modes and times, those deepest in the tree first.
-async fn finish_directories(session: &Session, found: &Found) -> Result<(), WireError> {
-    let mut directories = found.directories.lock().await;
-    let Some(receiver) = directories.as_mut() else { return Ok(()) };
-    let Ok(all) = receiver.await else { return Ok(()) };
-    // Until the last of them is finished they are kept: the connection may be lost meanwhile.
-    let (kept, receiver) = oneshot::channel();
-    if kept.send(all.clone()).is_ok() {
-        *directories = Some(receiver);
-    }
-    for page in walk::pages(&all).into_iter().rev() {
+async fn finish_directories(session: &Session, walked: &Walked) -> Result<(), WireError> {
+    for page in walk::pages(&walked.directories).into_iter().rev() {
         let (mut outgoing, mut incoming) = session.connection.open_job().await?;
         let meant = session.terms.page(&page);
         outgoing.send(&FromSender::FinishDirectories { directories: page.clone(), meant }).await?;
@@ -323,7 +321,6 @@ async fn finish_directories(session: &Session, found: &Found) -> Result<(), Wire
             session.observer.failed(&path, failed.failure, Some("mode and time of the directory"));
         }
     }
-    *directories = None;
     Ok(())
 }
 

@@ -3,11 +3,13 @@
 //! Work that was under way when a connection was lost is simply offered again: what the receiver has by then counts.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::time::Instant;
 
 use super::backlog::Backlog;
 use super::session::{Opening, drive};
+use super::watched::Watched;
 use super::{Ended, Observer, Plan, walk};
 use crate::connect::meeting::Meeting;
 use crate::patience::Patience;
@@ -31,6 +33,8 @@ pub async fn run(
 ) -> Ended {
     let Ok(transfer) = random_bytes() else { return Ended::Refused(Failure::Protocol) };
     let plan = Arc::new(plan);
+    let failures = Arc::new(AtomicU64::new(0));
+    let observer: Arc<dyn Observer> = Arc::new(Watched::new(observer, Arc::clone(&failures)));
     let disk = Arc::clone(&environment.disk);
     let found = Arc::new(walk::start(disk, &plan, Arc::clone(&counters), Arc::clone(&observer)));
     let backlog = Arc::new(Backlog::default());
@@ -46,6 +50,7 @@ pub async fn run(
                 plan: &plan,
                 observer: &observer,
                 counters: &counters,
+                failures: &failures,
                 transfer,
                 own_key: key.public(),
             };

@@ -4,6 +4,7 @@
 //! does not grow with the tree. Directories are held open; nothing is followed below a source.
 
 mod listed;
+mod listings;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -11,21 +12,22 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, watch};
 
 pub use self::listed::PathList;
 use self::listed::{ALL_LEVELS, Met};
+use self::listings::Listings;
 use super::links::{LinkWork, ReadLink, SourceLink};
 use super::{Filters, Observer, Plan, Problem};
 use crate::progress::Counters;
-use crate::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, Name, NameError};
+use crate::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, Name, NameError, name_hash};
 use crate::protocol::failure::Failure;
 use crate::protocol::keep::Keep;
 use crate::protocol::limits::{
     DEPTH_MAX, DIRECTORIES_MAX, GROUP_BYTES_MAX, GROUP_FILES_MAX, GROUP_NAMES_BYTES_MAX, LINKS_MAX, PATH_BYTES_MAX,
     SMALL_FILE_BYTES_MAX,
 };
-use crate::seams::disk::{Directory, Disk, Kind, Metadata};
+use crate::seams::disk::{Directory, DirectoryItem, Disk, Kind, Metadata};
 
 /// Large files listed ahead; each may hold a directory open.
 const FILES_AHEAD: usize = 64;
@@ -132,8 +134,32 @@ pub(super) struct Found {
     pub(super) groups: Mutex<mpsc::Receiver<GroupWork>>,
     pub(super) files: Mutex<mpsc::Receiver<FileWork>>,
     pub(super) links: Mutex<mpsc::Receiver<LinkWork>>,
-    /// All directories in the end, each after the one it lies in.
-    pub(super) directories: Mutex<Option<oneshot::Receiver<Vec<Arc<Node>>>>>,
+    walked: watch::Receiver<Option<Arc<Walked>>>,
+}
+
+/// What is left of the walk when it is over.
+#[derive(Debug)]
+pub(super) struct Walked {
+    /// All directories, each after the one it lies in.
+    pub(super) directories: Vec<Arc<Node>>,
+    /// Names of directories, where what has no source is to be removed.
+    pub(super) listings: Vec<Listing>,
+}
+
+/// The names that a directory of the source holds, as hashes ([`name_hash`]), rising.
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// The directory; the root of the transfer if none.
+    pub(super) node: Option<Arc<Node>>,
+    pub(super) names: Box<[u64]>,
+}
+
+impl Found {
+    /// Waits for the end of the walk.
+    pub(super) async fn walked(&self) -> Option<Arc<Walked>> {
+        let mut walked = self.walked.clone();
+        walked.wait_for(Option::is_some).await.ok().and_then(|walked| walked.clone())
+    }
 }
 
 /// Starts to walk the sources on a thread of its own.
@@ -143,7 +169,8 @@ pub(super) fn start(disk: Arc<dyn Disk>, plan: &Plan, counters: Arc<Counters>, o
     let (files, files_found) = mpsc::channel(FILES_AHEAD);
     let (links, links_found) = mpsc::channel(1);
     let keep = plan.keep;
-    let (directories, directories_found) = oneshot::channel();
+    let (walked, walked_found) = watch::channel(None);
+    let listings = plan.delete.map(|deletion| Listings::new(!deletion.excluded));
     tokio::task::spawn_blocking(move || {
         let mut walk = Walk {
             disk,
@@ -160,6 +187,7 @@ pub(super) fn start(disk: Arc<dyn Disk>, plan: &Plan, counters: Arc<Counters>, o
             tops: HashSet::new(),
             met: None,
             levels: ALL_LEVELS,
+            listings,
             stopped: false,
         };
         for source in &sources {
@@ -171,7 +199,9 @@ pub(super) fn start(disk: Arc<dyn Disk>, plan: &Plan, counters: Arc<Counters>, o
         walk.flush();
         walk.flush_links();
         walk.counters.walk_finished();
-        if directories.send(walk.directories).is_err() {
+        let listings = walk.listings.map(|listings| listings.finish(&walk.tops)).unwrap_or_default();
+        // A walk that was stopped has not seen everything: nothing follows from what it did not see.
+        if !walk.stopped && walked.send(Some(Arc::new(Walked { directories: walk.directories, listings }))).is_err() {
             tracing::debug!("the transfer ended before the walk");
         }
     });
@@ -179,7 +209,7 @@ pub(super) fn start(disk: Arc<dyn Disk>, plan: &Plan, counters: Arc<Counters>, o
         groups: Mutex::new(groups_found),
         files: Mutex::new(files_found),
         links: Mutex::new(links_found),
-        directories: Mutex::new(Some(directories_found)),
+        walked: walked_found,
     }
 }
 
@@ -195,6 +225,13 @@ pub(super) fn pages(directories: &[Arc<Node>]) -> Vec<DirectoryTable> {
     }
     pages.extend(builder.take().map(|group| group.directories));
     pages
+}
+
+/// The table with one directory and those above it, and its place there.
+pub(super) fn table_of(node: Option<&Arc<Node>>) -> (DirectoryTable, Option<u32>) {
+    let mut builder = Builder::default();
+    let place = builder.position(node);
+    (builder.take().map(|group| group.directories).unwrap_or_default(), place)
 }
 
 /// The attributes that are carried: never suid, sgid or sticky.
@@ -225,6 +262,8 @@ struct Walk {
     met: Option<Met>,
     /// How many levels below what is taken next are entered.
     levels: u32,
+    /// What the directories hold, where that is to be known in the end.
+    listings: Option<Listings>,
     stopped: bool,
 }
 
@@ -287,15 +326,24 @@ impl Walk {
             Err(error) => return self.failed(&directory.shown, &error),
         };
         let mut deeper = Vec::new();
+        let mut names = Vec::new();
         for item in items {
             if self.stopped {
                 return;
+            }
+            if let (Ok(item), Some(listings)) = (&item, &self.listings)
+                && (listings.with_excluded || self.is_taken(directory, item))
+            {
+                names.push(name_hash(item.name.as_bytes()));
             }
             match item {
                 Ok(item) if item.kind == Some(Kind::Directory) => deeper.push(item.name),
                 Ok(item) => self.item(directory, &item.name, item.kind, None),
                 Err(error) => return self.failed(&directory.shown, &error),
             }
+        }
+        if let Some(listings) = &mut self.listings {
+            listings.complete(directory.node.as_ref(), names);
         }
         for name in deeper {
             self.item(directory, &name, Some(Kind::Directory), None);
@@ -405,6 +453,12 @@ impl Walk {
         let before = std::mem::replace(&mut self.levels, if levels == ALL_LEVELS { levels } else { below });
         self.directory(directory);
         self.levels = before;
+    }
+
+    /// Whether the patterns take it; one of unknown kind may be a directory.
+    fn is_taken(&self, directory: &SourceDirectory, item: &DirectoryItem) -> bool {
+        let kind = item.kind.or_else(|| Some(directory.handle.metadata_of(&item.name).ok()?.kind));
+        kind.is_none_or(|kind| self.takes(directory, &item.name, kind))
     }
 
     fn takes(&self, holder: &SourceDirectory, name: &OsStr, kind: Kind) -> bool {

@@ -138,6 +138,11 @@ impl Directory for MemoryDirectory {
         Ok(())
     }
 
+    fn remove_directory(&self, _name: &OsStr) -> io::Result<()> {
+        // The transfers whose power is cut remove no directory.
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn remove_file(&self, name: &OsStr) -> io::Result<()> {
         let name = single_component(name)?;
         let mut inner = self.world.lock();

@@ -318,6 +318,11 @@ impl Directory for FaultyDirectory {
         self.inner.remove_file(name)
     }
 
+    fn remove_directory(&self, name: &OsStr) -> io::Result<()> {
+        self.world.operation(Role::Remove, &self.world.logical(name))?;
+        self.inner.remove_directory(name)
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.world.operation(Role::DirectorySync, &self.name)?;
         self.inner.sync()

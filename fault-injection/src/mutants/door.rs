@@ -254,6 +254,10 @@ impl Directory for WatchedDirectory {
         self.inner.remove_file(name)
     }
 
+    fn remove_directory(&self, name: &OsStr) -> io::Result<()> {
+        self.inner.remove_directory(name)
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.watch.around(&Operation::SyncDirectory(self.itself), &mut || self.inner.sync())
     }

@@ -191,10 +191,12 @@ fn next_path(lines: &mut impl BufRead, zero: bool) -> io::Result<Option<Line>> {
         let is_whole = path.last() == Some(&end);
         if is_whole {
             path.pop();
-        } else if path.len() > PATH_BYTES_MAX {
+        }
+        if path.len() > PATH_BYTES_MAX {
             // The rest is taken in pieces, so that a list without ends takes no memory.
             let mut rest = Vec::new();
-            while lines.by_ref().take(1 << 16).read_until(end, &mut rest)? > 0 && rest.last() != Some(&end) {
+            while !is_whole && lines.by_ref().take(1 << 16).read_until(end, &mut rest)? > 0 && rest.last() != Some(&end)
+            {
                 rest.clear();
             }
             path.truncate(64);

@@ -95,6 +95,7 @@ impl Sender {
             quick: false,
             record: true,
             keep: Keep::default(),
+            delete: None,
         };
         outgoing.send(&FromSender::Begin(begin.clone())).await.expect("a stream that takes messages");
         loop {

@@ -1,0 +1,116 @@
+//! `--delete`: lets the receiver remove what has no source, once everything was transferred.
+//!
+//! Fails closed: after any failure nothing is removed, and with a limit everything is counted before anything goes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Deletion;
+use super::job::Session;
+use super::walk::{Listing, Walked, table_of};
+use crate::protocol::failure::Failure;
+use crate::protocol::limits::PRUNE_NAMES_MAX;
+use crate::protocol::message::{FromReceiver, FromSender, Prune};
+use crate::wire::WireError;
+
+/// Has every directory that was listed pruned. Fails only if the connection does.
+pub(super) async fn run(session: &Arc<Session>, walked: &Walked, deletion: Deletion) -> Result<(), WireError> {
+    if session.failures.load(Ordering::Relaxed) > 0 {
+        session.observer.notice("nothing was deleted, because not everything was transferred");
+        return Ok(());
+    }
+    if let Some(max) = deletion.max {
+        let mut count = 0;
+        for listing in &walked.listings {
+            count += prune(session, listing, false).await?;
+        }
+        if count > max {
+            let detail = format!("{count} to delete, at most {max} permitted");
+            session.observer.failed(b".", Failure::TooManyToDelete, Some(&detail));
+            return Ok(());
+        }
+    }
+    for listing in &walked.listings {
+        prune(session, listing, true).await?;
+    }
+    Ok(())
+}
+
+/// Has one directory pruned: answers how many entries had no source.
+async fn prune(session: &Session, listing: &Listing, remove: bool) -> Result<u64, WireError> {
+    let mut count = 0;
+    for (first, last, kept) in pages(&listing.names) {
+        let (directories, directory) = table_of(listing.node.as_ref());
+        let prune = Prune { directories, directory, first, last, kept: kept.to_vec(), remove };
+        let (mut outgoing, mut incoming) = session.connection.open_job().await?;
+        let meant = session.terms.prune(&prune);
+        outgoing.send(&FromSender::Prune { prune, meant }).await?;
+        loop {
+            let heard = session.unless_garbled(incoming.receive().await)?;
+            session.heard.message();
+            match heard {
+                Some(FromReceiver::Pruned { removed, failed, is_last }) => {
+                    count += removed.len() as u64;
+                    // What was only counted is told when it is done.
+                    for path in removed.iter().filter(|_| remove) {
+                        session.observer.deleted(path);
+                    }
+                    for failed in failed.into_iter().filter(|_| remove) {
+                        session.observer.failed(&failed.path, failed.failure, Some("deleting what has no source"));
+                    }
+                    if is_last {
+                        break;
+                    }
+                }
+                Some(FromReceiver::Refused(failure)) => {
+                    session.observer.failed(b".", failure, Some("deleting what has no source"));
+                    break;
+                }
+                _ => return Err(WireError::EndedEarly),
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// Cuts hashes that rise into messages: each with the range that it speaks for, which together are all there is.
+fn pages(names: &[u64]) -> Vec<(u64, u64, &[u64])> {
+    let mut pages = Vec::new();
+    let (mut first, mut rest) = (0, names);
+    while rest.len() > PRUNE_NAMES_MAX {
+        let (page, after) = rest.split_at(PRUNE_NAMES_MAX);
+        let last = page[page.len() - 1];
+        pages.push((first, last, page));
+        // Names of one hash may lie on both sides of the cut.
+        rest = &after[after.partition_point(|hash| *hash <= last)..];
+        let Some(next) = last.checked_add(1) else { return pages };
+        first = next;
+    }
+    pages.push((first, u64::MAX, rest));
+    pages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pages_of_a_listing_speak_for_every_hash_once() {
+        for count in [0, 1, PRUNE_NAMES_MAX - 1, PRUNE_NAMES_MAX, PRUNE_NAMES_MAX + 1, 3 * PRUNE_NAMES_MAX + 7] {
+            let names: Vec<u64> = (0..count as u64).map(|number| number * 1000).collect();
+            let pages = pages(&names);
+            assert_eq!((pages[0].0, pages[pages.len() - 1].1), (0, u64::MAX));
+            assert!(pages.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0));
+            assert!(pages.iter().all(|(first, last, kept)| kept.iter().all(|hash| first <= hash && hash <= last)));
+            assert_eq!(pages.iter().map(|(_, _, kept)| kept.len()).sum::<usize>(), count);
+        }
+    }
+
+    #[test]
+    fn names_of_one_hash_at_a_cut_and_the_last_of_all_hashes_are_no_trap() {
+        let same = vec![7; 3 * PRUNE_NAMES_MAX];
+        assert_eq!(pages(&same).iter().map(|page| (page.0, page.1)).collect::<Vec<_>>(), [(0, 7), (8, u64::MAX)]);
+        let last = vec![u64::MAX; 2 * PRUNE_NAMES_MAX];
+        assert_eq!(pages(&last).iter().map(|page| (page.0, page.1)).collect::<Vec<_>>(), [(0, u64::MAX)]);
+    }
+}
