@@ -361,6 +361,8 @@ fn two_transfers_of_one_key_run_side_by_side_and_the_same_one_takes_its_own_plac
                 no_replace: false,
                 quick: false,
                 record: false,
+                keep: careful::protocol::keep::Keep::default(),
+                delete: None,
             };
             outgoing.send(&FromSender::Begin(begin)).await.expect("sent");
             loop {
