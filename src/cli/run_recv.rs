@@ -124,6 +124,11 @@ impl Receiving {
         tokio::select! {
             received = one_transfer(receiver, &answering.listener, waiting) => {
                 tracing::debug!("{received:?}");
+                if matches!(received, Received::Done) {
+                    // The sender has closed the connection and waits for this process: there is nothing to say any more, and
+                    // calls that were given up would be waited for, a second long.
+                    return Ok(ExitCode::Success);
+                }
             }
             () = answering.caller_gone() => return Ok(ExitCode::Network),
             // A key press reaches parent and child alike: the parent decides.
