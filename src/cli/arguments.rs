@@ -141,6 +141,9 @@ impl Checked for SendArguments {
         if self.paths.len() < 2 && !self.is_key() {
             return Err("one operand is not enough: SRC... DEST, the destination last".to_owned());
         }
+        if self.paths.iter().any(|path| path.is_empty()) {
+            return Err("a source or destination without a name: is a variable of your script empty?".to_owned());
+        }
         self.selection.contradiction(self.operands())?;
         self.results.contradiction(&self.sending).map_or(Ok(()), Err)
     }
@@ -183,7 +186,7 @@ pub struct RecvArguments {
     pub allow_delete: bool,
 
     /// How long the ticket is good for
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = lasting)]
     pub expires: Duration,
 
     #[command(flatten)]
@@ -285,6 +288,19 @@ pub struct OutputArguments {
     /// Log as JSON Lines
     #[arg(long)]
     pub log_json: bool,
+}
+
+/// A time as people write it; the error explains for a person.
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "a time is a number and a unit, as in 90s, 15m, 24h or 7d".to_owned())
+}
+
+/// As above, and not zero.
+fn lasting(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("a ticket that is good for no time admits nobody".to_owned()),
+        lasting => Ok(lasting),
+    }
 }
 
 /// What the types alone cannot say about arguments.

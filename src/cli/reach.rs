@@ -38,6 +38,11 @@ impl Destination {
             }
             return match line.trim().parse() {
                 Ok(ticket) => still_good(ticket),
+                Err(TicketError::NotATicket) => {
+                    let hint =
+                        "pipe the line that `careful-recv --listen` printed; write ./- for a directory of that name";
+                    Err(Stop("there is no ticket on standard input".to_owned(), Some(hint), ExitCode::Usage))
+                }
                 Err(error) => Err(bad_ticket(error)),
             };
         }
@@ -138,6 +143,9 @@ fn start_hint(error: &ConnectError) -> Option<&'static str> {
         ConnectError::Unexpected => Some(
             "is it careful? A shell that prints at every login can be in the way: `ssh HOST true` should print nothing",
         ),
+        ConnectError::ProgramMissing { .. } => {
+            Some("install all programs of careful in one directory, or give the right program with --ssh")
+        }
         ConnectError::NoAnswer => Some("does `ssh HOST` by itself log in there?"),
         _ => None,
     }

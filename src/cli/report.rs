@@ -361,6 +361,7 @@ pub(super) fn hint(failure: Failure) -> Option<&'static str> {
         Failure::NotRecorded | Failure::RecordStale | Failure::RecordDamaged => {
             "seal it (careful-check seal --renew), or leave out --origin recorded"
         }
+        Failure::SourceMissing => "check the name; the other sources are not affected",
         Failure::SourceDenied => "check who may read the source; the other files are not affected",
         Failure::SourceNotRegular | Failure::NameRefused | Failure::TooLarge | Failure::PathTooLong => {
             return None;

@@ -85,7 +85,8 @@ async fn transfer(
         Some(path) => match environment.disk.open_append(path) {
             Ok(file) => Some(file),
             Err(error) => {
-                report.error(&format!("cannot open {} for receipts: {error}", path.display()), None);
+                let hint = "name a file that can be written, in a directory that is there; nothing was sent";
+                report.error(&format!("cannot open {} for receipts: {error}", path.display()), Some(hint));
                 return ExitCode::FileIo;
             }
         },
@@ -228,6 +229,9 @@ fn early(ended: Ended, by_ticket: bool, report: &Report) -> Option<ExitCode> {
             let hint = match failure {
                 Failure::DestinationParentMissing => Some("create the directory that is to hold it first"),
                 Failure::KeyNotAdmitted => hint(failure),
+                Failure::DestinationNotADirectory => Some(
+                    "several sources, or a directory, need a directory to go into: name one, or a name that is free",
+                ),
                 Failure::NotAdmitted if by_ticket => Some("ask for a new ticket: each serves one sender"),
                 Failure::DeleteNotAllowed => Some("leave out --delete, or let the receiver listen with --allow-delete"),
                 Failure::Version => Some("install the same version of careful on both sides"),

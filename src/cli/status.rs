@@ -95,7 +95,7 @@ impl StatusFile {
         let writer = writer.map_err(|error| {
             let (hint, code) = match error.kind() {
                 io::ErrorKind::InvalidData => (Some("name a file that is not there yet"), ExitCode::Usage),
-                _ => (None, ExitCode::FileIo),
+                _ => (Some("name a file that can be written, in a directory that is there"), ExitCode::FileIo),
             };
             report.error(&format!("cannot write the status to {}: {error}", path.display()), hint);
             code

@@ -22,7 +22,7 @@ pub struct ResultArguments {
     /// How long a lost connection is tried again
     ///
     /// Counted anew each time that one is lost which brought the transfer on.
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = super::duration)]
     pub retry_for: Duration,
 
     /// Append the signed receipts to FILE, one JSON object a line
