@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Place, Ran, run};
+use support::{Place, Ran, run, set_mode};
 
 /// Arguments, exit code, and what standard error must hold.
 type Case<'a> = (&'a [&'a str], i32, &'a [&'a str]);
@@ -189,4 +189,86 @@ fn a_receiver_that_cannot_listen_says_why() {
             (&["--listen", ":4433", "--port", "1-2", "in"], 2, &["4433", "1-2", "give one of the two"]),
         ],
     );
+}
+
+#[test]
+fn a_standing_receiver_says_what_is_wrong_with_its_list_and_never_starts_with_half_of_it() {
+    let place = Place::new();
+    place.directory("in");
+    let key = run(&mut place.sender(&["key"])).exits(0).stdout.trim().to_owned();
+    place.write("nonsense", b"nonsense\n");
+    place.write("mistyped", format!("{key}a dir=in\n").as_bytes());
+    place.write("nowhere-to", format!("{key} dir=/no/such/place\n").as_bytes());
+    place.write("fine", format!("{key} dir={}\n", place.path("in").display()).as_bytes());
+    place.write("open", &place.read("fine"));
+    set_mode(&place.path("open"), 0o666);
+    let stay = &["--listen", "127.0.0.1:0", "--stay", "--allow"][..];
+    let cases: &[(&str, i32, &[&str])] = &[
+        ("nowhere", 11, &["cannot read nowhere", "No such file"]),
+        ("nonsense", 2, &["nonsense: line 1: unknown word 'nonsense'", "dir=, replace"]),
+        ("mistyped", 2, &["mistyped: line 1: the key is incomplete or has a wrong character"]),
+        ("nowhere-to", 11, &["nowhere-to: line 1: the directory /no/such/place", "No such file"]),
+        ("open", 11, &["open", "mode 0666 lets others write it", "chmod go-w open"]),
+    ];
+    for (list, code, words) in cases {
+        assert_receiver_told(&place, &[(&[stay, &[list]].concat(), *code, words)]);
+    }
+    assert_receiver_told(
+        &place,
+        &[
+            (&["--listen", "--stay"], 2, &["--allow <FILE>"]),
+            (&["--stay", "--allow", "fine"], 2, &["--listen"]),
+            (&["--listen", "--allow", "fine"], 2, &["--stay"]),
+            (&["--listen", "--stay", "--allow", "fine", "in"], 2, &["leave DIR out"]),
+            (&["--listen", "--stay", "--allow", "fine", "--drain", "soon"], 2, &["'soon'", "as in 90s"]),
+            (&["--listen", "--stay", "--allow", "fine", "--memory", "1"], 2, &["one sender alone needs"]),
+            (&["--listen", "--stay", "--allow", "fine", "--expires", "1h"], 2, &["--stay", "--expires"]),
+        ],
+    );
+}
+
+#[test]
+fn a_standing_receiver_that_cannot_be_meant_is_told_from_one_that_does_not_answer() {
+    let place = Place::new();
+    place.write("s/file", b"1");
+    let key = run(&mut place.sender(&["key"])).exits(0).stdout.trim().to_owned();
+    let wrong_key = format!("{key}a");
+    assert_told(
+        &place,
+        &[
+            (&["s", "careful://"], 2, &["there is no host", "careful://HOST[:PORT]/PATH"]),
+            (&["s", "careful://host:99999/x"], 2, &["the port is no number from 1 to 65535"]),
+            (&["--peer-key", "abc", "s", "careful://host/x"], 2, &["not a key: one begins with careful-key1"]),
+            (&["--peer-key", &wrong_key, "s", "careful://host/x"], 2, &["incomplete or has a wrong character"]),
+            (&["--peer-key", &key, "s", "d"], 2, &["the destination is not careful://HOST/PATH"]),
+        ],
+    );
+}
+
+#[test]
+fn careful_check_says_what_it_cannot_check_and_why() {
+    let place = Place::new();
+    place.write("s/file", b"1");
+    let sample = "more than 0% and at most 100%, as in 5%";
+    assert_all_told(
+        &place,
+        |arguments| run(&mut place.program(env!("CARGO_BIN_EXE_careful-check"), arguments)),
+        &[
+            (&[], 2, &["Usage: careful-check <COMMAND>"]),
+            (&["frobnicate", "s"], 2, &["'frobnicate'"]),
+            (&["seal"], 2, &["<PATH>..."]),
+            (&["verify", "nowhere"], 24, &["'nowhere': no such file"]),
+            (&["verify", "--sample", "0%", "s"], 2, &["'0%'", sample]),
+            (&["verify", "--sample", "500%", "s"], 2, &["'500%'", sample]),
+            (&["verify", "--rate", "fast", "s"], 2, &["'fast'", "not a size, as in 50MB"]),
+            (&["verify", "--jobs", "0", "s"], 2, &["a number from 1 to 64"]),
+            (&["verify", "--manifest", "nowhere"], 11, &["cannot read nowhere", "No such file"]),
+            (&["verify", "--manifest", "s/file"], 23, &["line 1 is not a line of b3sum"]),
+            (&["verify", "--manifest", "s/file", "s"], 2, &["--manifest", "cannot be used with"]),
+            (&["seal", "--manifest", "s/file", "s"], 11, &["cannot write s/file", "hint: remove the old list"]),
+            (&["receipt", "nowhere"], 11, &["cannot read nowhere", "No such file"]),
+            (&["receipt", "s/file"], 12, &["s/file line 1: not a receipt"]),
+        ],
+    );
+    assert_eq!(place.read("s/file"), b"1");
 }

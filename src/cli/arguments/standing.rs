@@ -41,7 +41,7 @@ pub struct StandingArguments {
     /// How long transfers may still run after SIGTERM
     ///
     /// What is not finished by then is closed, and goes on where it was when its sender comes again.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration, requires = "stay")]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = super::duration, requires = "stay")]
     pub drain: Duration,
 }
 
