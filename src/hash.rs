@@ -11,6 +11,23 @@ use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_ro
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Root(pub [u8; 32]);
 
+/// Makes the root of bytes that come one after the other.
+#[derive(Debug, Default)]
+pub struct RootHasher(blake3::Hasher);
+
+impl RootHasher {
+    /// The next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The root of all of them.
+    #[must_use]
+    pub fn finish(&self) -> Root {
+        Root(*self.0.finalize().as_bytes())
+    }
+}
+
 impl Root {
     /// Root of a file that is in memory as a whole.
     #[must_use]

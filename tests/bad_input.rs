@@ -272,3 +272,27 @@ fn careful_check_says_what_it_cannot_check_and_why() {
     );
     assert_eq!(place.read("s/file"), b"1");
 }
+
+#[test]
+fn deleting_moving_and_standard_input_say_what_they_need() {
+    let place = Place::new();
+    place.write("s/file", b"1");
+    assert_told(
+        &place,
+        &[
+            (&["--max-delete", "3", "s", "d"], 2, &["--delete"]),
+            (&["--delete", "--max-delete", "few", "s", "d"], 2, &["--max-delete", "few"]),
+            (&["--delete-excluded", "s", "d"], 2, &["--delete"]),
+            (&["--delete", "--files-from", "list", "s", "d"], 2, &["--files-from", "--delete"]),
+            (&["--move", "s", "d"], 2, &["--receipts"]),
+            (&["--move", "--receipts", "r", "--quick", "s", "d"], 2, &["--quick", "--move"]),
+            (&["--move", "--receipts", "r", "--delete", "s", "d"], 2, &["--delete", "--move"]),
+            (&["--move", "--receipts", "r", "--stored", "cache", "s", "d"], 2, &["--move needs the whole proof"]),
+            (&["-", "s", "d"], 2, &["standard input) goes alone", "./-"]),
+            (&["-", "-"], 2, &["both the source and the ticket"]),
+            (&["--move", "--receipts", "r", "-", "d"], 2, &["a SRC that is not standard input"]),
+            (&["--stdin-name", "a/b", "-", "d"], 2, &["--stdin-name", "slash"]),
+            (&["--spool-dir", "nowhere", "-", "d"], 11, &["nowhere", "--spool-dir"]),
+        ],
+    );
+}

@@ -27,6 +27,8 @@ complete -c careful-send -l min-size -d 'Leave out files smaller than SIZE' -r
 complete -c careful-send -l max-size -d 'Leave out files larger than SIZE' -r
 complete -c careful-send -l peer-key -d 'The key of the standing receiver, as `careful-recv key` prints it there' -r
 complete -c careful-send -l max-delete -d 'With --delete: if more than N files and directories would go, delete nothing and exit with 25' -r
+complete -c careful-send -l stdin-name -d 'With - as SRC: name of the file, where DEST does not give it one' -r
+complete -c careful-send -l spool-dir -d 'With - as SRC: directory to keep standard input in until it is sent' -r -F
 complete -c careful-send -l status -d 'Keep FILE up to date with where the run stands, and with its exit code and last success in the end' -r -F
 complete -c careful-send -l no-record -d 'Store no record of its origin with each copy'
 complete -c careful-send -l quick -d 'Believe size and time where the target exists, and do not check such files'
@@ -42,6 +44,8 @@ complete -c careful-send -s 0 -l from0 -d 'In the list of --files-from every pat
 complete -c careful-send -s x -l one-file-system -d 'Do not enter directories on other file systems'
 complete -c careful-send -l delete -d 'Delete what the directories that were sent hold at the destination and not in the source'
 complete -c careful-send -l delete-excluded -d 'With --delete: also delete what --exclude leaves out'
+complete -c careful-send -l move -d 'Remove each source file once its receipt is stored'
+complete -c careful-send -l allow-empty -d 'With - as SRC: send an empty standard input, too'
 complete -c careful-send -l json -d 'Print events as JSON Lines on standard output, one with the exit code always last'
 complete -c careful-send -s q -l quiet -d 'Print errors only'
 complete -c careful-send -s v -l verbose -d 'Log more to standard error: -v steps, -vv details, -vvv everything'

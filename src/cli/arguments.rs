@@ -4,7 +4,9 @@
 
 mod check;
 mod deletion;
+mod input;
 mod metadata;
+mod moving;
 mod network;
 mod remote;
 mod results;
@@ -23,7 +25,9 @@ pub use self::check::{
     CheckArguments, CheckCommand, ReadingArguments, ReceiptArguments, SealArguments, VerifyArguments,
 };
 pub use self::deletion::DeletionArguments;
+pub use self::input::InputArguments;
 pub use self::metadata::{AcceptArguments, Accepted, MetadataArguments};
+pub use self::moving::MovingArguments;
 pub use self::network::NetworkArguments;
 pub use self::remote::{RemoteArguments, SshCommand, TransportChoice};
 pub use self::results::ResultArguments;
@@ -116,6 +120,14 @@ pub struct SendArguments {
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub moving: MovingArguments,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub input: InputArguments,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
     pub output: OutputArguments,
 }
 
@@ -145,6 +157,9 @@ impl Checked for SendArguments {
             return Err("a source or destination without a name: is a variable of your script empty?".to_owned());
         }
         self.selection.contradiction(self.operands())?;
+        self.moving.contradiction(&self.sending)?;
+        let others = self.selection.files_from.is_some() || self.deletion.delete || self.moving.move_sources;
+        self.input.contradiction(self.operands(), others)?;
         self.results.contradiction(&self.sending).map_or(Ok(()), Err)
     }
 }

@@ -141,9 +141,12 @@ impl ExitCode {
             | Failure::LinkNotAccepted
             | Failure::LinkLeadsOutside
             | Failure::NotDeleted
+            | Failure::SourceNotRemoved
             | Failure::SameTarget => Self::Partial,
             Failure::StagingUnusable | Failure::StagingHeld => Self::StagingUnusable,
-            Failure::StoredMismatch | Failure::ArrivedMismatch | Failure::SourceUnstable => Self::Mismatch,
+            Failure::StoredMismatch | Failure::ArrivedMismatch | Failure::SourceUnstable | Failure::SpoolDamaged => {
+                Self::Mismatch
+            }
             Failure::SourceVanished | Failure::SourceChanged | Failure::RecordStale => Self::SourceChanged,
             Failure::SourceCorrupt => Self::RecordMismatch,
             Failure::ReceiptInvalid | Failure::Garbled | Failure::Protocol | Failure::Version => Self::Protocol,

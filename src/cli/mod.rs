@@ -23,6 +23,7 @@ mod inspector;
 mod known_peers;
 mod reach;
 mod run_standing;
+mod spool;
 mod status;
 mod teller;
 

@@ -174,6 +174,11 @@ impl Report {
         self.event(&FileEvent::new("deleted", path));
     }
 
+    /// A source that was removed after its copy was receipted; a person hears of it in the summary.
+    pub fn source_removed(&self, path: &[u8]) {
+        self.event(&FileEvent::new("source-removed", path));
+    }
+
     /// Something worth knowing; not when quiet.
     pub fn notice(&self, text: &str) {
         if !self.quiet {
@@ -342,6 +347,9 @@ pub(super) fn hint(failure: Failure) -> Option<&'static str> {
              --replace"
         }
         Failure::DeleteNotAllowed => "leave out --delete, or let the receiver listen with --allow-delete",
+        Failure::SpoolDamaged => "suspect the disk of the spool, or memory; choose another with --spool-dir",
+        Failure::SourceNotRemoved => "check who may write to the directory of the source; its copy is safe",
+        Failure::ReceiptNotStored => "check the file of --receipts; the copy is safe, and the same command goes on",
         Failure::TooManyToDelete => "nothing was deleted; look at what is there, or raise --max-delete",
         Failure::TargetNotRegular => "the target was left as it is; move it away, or choose another name",
         Failure::PermissionDenied | Failure::ReadOnly => "check who may write to the destination",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::arguments::{self, SendArguments};
+use super::arguments::{self, InputArguments, SendArguments};
 use super::exit_code::ExitCode;
 use super::filters::{filters, list};
 use super::identity::{identity, lasting_identity, print_key};
@@ -15,15 +15,16 @@ use super::known_peers;
 use super::progress::{self, ProgressDisplay};
 use super::reach::{Destination, Stop, not_reached};
 use super::report::{Report, hint, with_causes};
-use super::start;
 use super::status::StatusFile;
 use super::teller::Teller;
+use super::{spool, start};
 use crate::connect::child::Remarks;
 use crate::connect::meeting::Meeting;
 use crate::progress::Counters;
 use crate::protocol::failure::Failure;
 use crate::protocol::receipt::Origin;
 use crate::seams::Environment;
+use crate::seams::disk::{Disk, DiskFile};
 use crate::send::{Ended, Observer, Plan, run};
 use crate::wire::identity::KeyPair;
 
@@ -73,7 +74,18 @@ async fn transfer(
     display: Option<ProgressDisplay>,
 ) -> ExitCode {
     let environment = Environment::real_on(arguments.network.port);
-    let prepared = match prepare(arguments, &environment, report).await {
+    let prepared = async {
+        let mut prepared = prepare(arguments, &environment, report).await?;
+        let is_input = InputArguments::is_source(arguments.operands().0);
+        // Only now, when everything else is known to be in order: it may take hours.
+        let spooled =
+            if is_input { Some(spool::take(&arguments.input, environment.disk.as_ref()).await?) } else { None };
+        if let Some(spooled) = &spooled {
+            prepared.plan = spooled.plan(prepared.plan);
+        }
+        Ok((prepared, spooled))
+    };
+    let (prepared, _spooled) = match prepared.await {
         Ok(prepared) => prepared,
         Err(Stop(words, hint, code)) => {
             report.error(&words, hint);
@@ -82,7 +94,7 @@ async fn transfer(
     };
     let receipts = match &arguments.results.receipts {
         None => None,
-        Some(path) => match environment.disk.open_append(path) {
+        Some(path) => match open_receipts(environment.disk.as_ref(), path, arguments.moving.move_sources) {
             Ok(file) => Some(file),
             Err(error) => {
                 let hint = "name a file that can be written, in a directory that is there; nothing was sent";
@@ -91,7 +103,7 @@ async fn transfer(
             }
         },
     };
-    let teller = Arc::new(Teller::new(Arc::clone(report), arguments.results.require, receipts));
+    let teller = Arc::new(Teller::new(Arc::clone(report), arguments.moving.required(&arguments.results), receipts));
     let observer: Arc<dyn Observer> = Arc::clone(&teller) as Arc<dyn Observer>;
     let by_ticket = matches!(prepared.meeting, Meeting::Ticket(_));
     let running = run(environment, prepared.plan, prepared.meeting, prepared.key, observer, Arc::clone(&counters));
@@ -108,6 +120,16 @@ async fn transfer(
         display.finish();
     }
     teller.finish(&counters, early)
+}
+
+/// The file that receipts are added to. Where sources go with them, its name must survive a power cut, too.
+fn open_receipts(disk: &dyn Disk, path: &Path, durable: bool) -> std::io::Result<Arc<dyn DiskFile>> {
+    let file = disk.open_append(path)?;
+    if durable {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        disk.open_directory(parent.unwrap_or(Path::new(".")))?.sync()?;
+    }
+    Ok(file)
 }
 
 /// Resolves when a person or the system wants the program to end.
@@ -132,7 +154,13 @@ async fn prepare(arguments: &SendArguments, environment: &Environment, report: &
     let (sources, destination) = arguments.operands();
     let filters = filters(&arguments.selection, arguments.deletion.delete, environment.disk.as_ref())?;
     let list = list(&arguments.selection, arguments.recursive, environment.disk.as_ref())?;
-    let mut plan = Plan { filters, list, delete: arguments.deletion.deletion(), ..plan(arguments, sources) };
+    let mut plan = Plan {
+        filters,
+        list,
+        delete: arguments.deletion.deletion(),
+        move_sources: arguments.moving.move_sources,
+        ..plan(arguments, sources)
+    };
     let cannot_start = |error: &dyn std::error::Error| Stop(with_causes(error), None, ExitCode::Other);
     let fresh_key = || KeyPair::generate().map(Arc::new).map_err(|error| cannot_start(&error));
     let destination_read = Destination::read(destination)?;

@@ -28,6 +28,8 @@ pub struct Summary {
     pub skipped_files: u64,
     /// Files and directories at the destination that had no source and were deleted.
     pub deleted: u64,
+    /// Sources that were removed, as --move asks.
+    pub removed_sources: u64,
     /// Bytes put on the wire.
     pub sent_bytes: u64,
     /// Bytes that were there already.
@@ -55,6 +57,7 @@ impl Default for Summary {
             failed_files: 0,
             skipped_files: 0,
             deleted: 0,
+            removed_sources: 0,
             sent_bytes: 0,
             reused_bytes: 0,
             repaired_chunks: 0,
@@ -82,6 +85,7 @@ pub(super) struct SummaryEvent {
     failed_files: u64,
     skipped_files: u64,
     deleted: u64,
+    removed_sources: u64,
     sent_bytes: u64,
     reused_bytes: u64,
     repaired_chunks: u64,
@@ -133,6 +137,7 @@ impl Summary {
             failed_files: self.failed_files,
             skipped_files: self.skipped_files,
             deleted: self.deleted,
+            removed_sources: self.removed_sources,
             sent_bytes: self.sent_bytes,
             reused_bytes: self.reused_bytes,
             repaired_chunks: self.repaired_chunks,
@@ -162,6 +167,7 @@ impl Summary {
             (self.trusted_files, "not checked (same size and time)"),
             (self.skipped_files, "skipped"),
             (self.deleted, "deleted"),
+            (self.removed_sources, "removed at the source"),
             (self.failed_files, "FAILED"),
         ] {
             if count > 0 {

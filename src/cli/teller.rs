@@ -134,6 +134,25 @@ impl Observer for Teller {
         }
     }
 
+    fn source_removed(&self, path: &[u8]) {
+        self.report.source_removed(path);
+        self.tally().summary.removed_sources += 1;
+    }
+
+    fn stores_receipts(&self) -> bool {
+        // Held while it is flushed: what is told meanwhile is not part of the answer, nor of the question.
+        let mut tally = self.tally();
+        match self.receipts.as_ref().map(|receipts| receipts.sync_all()) {
+            None => return false,
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                self.report.error(&format!("receipts could not be stored: {error}"), None);
+                tally.receipts_failed = true;
+            }
+        }
+        !tally.receipts_failed
+    }
+
     fn deleted(&self, path: &[u8]) {
         self.report.deleted(path);
         self.tally().summary.deleted += 1;

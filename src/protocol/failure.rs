@@ -196,6 +196,14 @@ pub enum Failure {
     #[n(38)]
     #[error("the source was left in place: its receipt could not be stored")]
     ReceiptNotStored,
+    /// The spool of standard input does not hold what came in.
+    #[n(39)]
+    #[error("what was spooled of standard input was read back otherwise than it came in")]
+    SpoolDamaged,
+    /// A copy is receipted, and its source could not be removed.
+    #[n(65)]
+    #[error("transferred, but the source could not be removed")]
+    SourceNotRemoved,
 }
 
 /// What can be done about a [`Failure`].

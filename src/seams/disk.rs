@@ -23,6 +23,8 @@ pub trait Disk: Send + Sync + Debug {
     /// Opens what the person at this host named for reading from its beginning to its end: a file, or a pipe. Links are
     /// followed.
     fn open_stream(&self, path: &Path) -> io::Result<Box<dyn io::Read + Send>>;
+    /// Makes a file of this name to keep something in for a while, in a fresh directory of its own that only this user may enter.
+    fn make_spool(&self, directory: &Path, name: &OsStr) -> io::Result<Box<dyn Spool>>;
     /// Opens a file to add lines to, made with mode 0600 if it is not there; a link in its place is refused.
     fn open_append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
     /// Reads a whole small file that must be regular, our own, with one link and closed to others (mode & 0o077 = 0).
@@ -90,6 +92,14 @@ pub trait DiskLink: Send + Sync + Debug {
     fn set_modified(&self, modified: Timestamp) -> io::Result<()>;
     /// Sets the link's own owner and group.
     fn set_owner(&self, user: Option<u32>, group: Option<u32>) -> io::Result<()>;
+}
+
+/// A file to keep something in for a while: removed, with its directory, when this is dropped.
+pub trait Spool: Send + Sync + Debug {
+    /// Where it is.
+    fn path(&self) -> &Path;
+    /// Makes the file, mode 0600, for writing from its beginning.
+    fn writer(&self) -> io::Result<Box<dyn io::Write + Send>>;
 }
 
 /// A directory held open. Every name is one component: not empty, not `.` or `..`, without `/`.

@@ -3,7 +3,7 @@
 //! Below an open directory every open is one component, never through a link. A handle calls itself a device reader
 //! only on a file system of [`PROVEN_FILE_SYSTEMS`] *and* where the kernel says that this very file can be read past
 //! the cache. After an error nothing is tried again in secret, except where the system lacks the call.
-//! **No decision about a transfer is taken here, and no path is joined.**
+//! **No decision about a transfer is taken here, and no path is joined but that of a spool.**
 //!
 //! Longer than 400 lines because one file per door shows in one place everything that touches the disk.
 
@@ -28,7 +28,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::buffer::{ALIGNMENT_BYTES, PieceBuffer};
 use super::disk::{
-    Account, AccountKind, Directory, DirectoryItem, Disk, DiskFile, DiskLink, Items, Kind, Metadata, Reading,
+    Account, AccountKind, Directory, DirectoryItem, Disk, DiskFile, DiskLink, Items, Kind, Metadata, Reading, Spool,
     Timestamp, Writing,
 };
 use labels::OsLink;
@@ -103,6 +103,12 @@ impl Disk for OsDisk {
         if file.metadata()?.is_dir() { Err(Errno::ISDIR.into()) } else { Ok(Box::new(file)) }
     }
 
+    fn make_spool(&self, directory: &Path, name: &OsStr) -> io::Result<Box<dyn Spool>> {
+        let directory = tempfile::Builder::new().prefix("careful-").tempdir_in(directory)?;
+        let path = directory.path().join(single_component(name)?);
+        Ok(Box::new(OsSpool { path, _directory: directory }))
+    }
+
     fn open_append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY;
         let main = open_at_last(path, flags, private_mode())?;
@@ -175,6 +181,26 @@ fn read_small(main: OwnedFd, limit_bytes: u64) -> io::Result<Vec<u8>> {
     }
     bytes.truncate(length);
     Ok(bytes)
+}
+
+/// The directory goes with it.
+#[derive(Debug)]
+struct OsSpool {
+    path: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Spool for OsSpool {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn writer(&self) -> io::Result<Box<dyn io::Write + Send>> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::open(&self.path, flags, private_mode())?;
+        #[expect(clippy::disallowed_types, reason = "this is the one door to the file system")]
+        Ok(Box::new(std::fs::File::from(file)))
+    }
 }
 
 #[derive(Debug)]

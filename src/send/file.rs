@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::Problem;
 use super::job::{JobError, Session};
+use super::moving::{self, Receipted};
 use super::origin;
 use super::receipt::{self, Sent};
 use super::source::{OpenSource, Uploads, check_unchanged, open_past_cache, origin_word};
@@ -259,6 +260,9 @@ impl FileJob {
             Action::GiveUp(Failure::SourceCorrupt) => return Err(self.differs_from_record().await.into()),
             Action::GiveUp(failure) => return Err(failure.into()),
             Action::Commit(root) => {
+                if self.session.plan.expected.is_some_and(|expected| expected != root) {
+                    return Err(Failure::SpoolDamaged.into());
+                }
                 runs.flush(outgoing, self).await?;
                 let (source, before) = (self.source.clone(), self.open.before);
                 workers::run(move || check_unchanged(&source, &before)).await?;
@@ -411,7 +415,10 @@ impl FileJob {
                     let attributes = attributes_of(&self.open.before);
                     let length_bytes = self.geometry.length_bytes();
                     let sent = Sent { path, length_bytes, attributes, root, proof, unchanged, is_link: false };
-                    return Ok(receipt::accept(&self.session, &[sent], &signed)?);
+                    receipt::accept(&self.session, &[sent], &signed)?;
+                    let (source, before) = (self.source.clone(), self.open.before);
+                    moving::remove_sources(&self.session, vec![Receipted { source, before, proof }]).await;
+                    return Ok(());
                 }
                 FromReceiver::Refused(failure) => return Err(failure.into()),
                 // Reports that crossed with the commit.

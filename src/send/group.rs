@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::Problem;
 use super::job::{JobError, Session};
+use super::moving::{self, Receipted};
 use super::receipt::{self, Sent};
 use super::small_files::{Hashing, SecondRead, read_files, second_read};
 use super::source::{Uploads, check_unchanged};
@@ -504,7 +505,11 @@ impl<'a> Group<'a> {
             let (path, length_bytes, attributes) = self.meant(position)?;
             let entry = self.session.terms.entry(&path, length_bytes, attributes);
             let file = &mut self.files[position];
+            let expected = self.session.plan.expected;
             match (file.root, file.origin) {
+                (Some(root), _) if expected.is_some_and(|expected| expected != root) => {
+                    file.fail(self.session, Failure::SpoolDamaged);
+                }
                 (Some(root), Some((reference, origin))) if file.stored == Some(root) && reference == root => {
                     let index = u32::try_from(index).expect("groups are small");
                     list.push(IndexedOrigin { index, root: root.into(), origin, entry });
@@ -520,7 +525,15 @@ impl<'a> Group<'a> {
             let session = self.session;
             self.file(failed.index)?.fail(session, failed.failure);
         }
-        self.receipt(&list, &files, &signed)
+        self.receipt(&list, &files, &signed)?;
+        let proof_of = |proved: &IndexedProof| {
+            let named = list.iter().find(|named| named.index == proved.index)?;
+            let file = &self.files[self.offered[proved.index as usize]];
+            let proof = Proof { origin: named.origin, stored: proved.stored, durable: proved.durable };
+            Some(Receipted { source: file.source.clone(), before: file.before?, proof })
+        };
+        moving::remove_sources(self.session, files.iter().filter_map(proof_of).collect()).await;
+        Ok(())
     }
 
     /// Checks that the receipt covers what was authorised, and only that.

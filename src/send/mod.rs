@@ -1,7 +1,7 @@
 //! The sending half: walk ─▶ source ─▶ hash ─▶ upload, and beside it the second read that everything is compared with.
 //!
 //! [`transfer`] runs over as many connections as it takes; each job is a group of small files ([`group`]) or
-//! one large file ([`mod@file`]). **The source is never touched, and nothing here knows the receiving half.**
+//! one large file ([`mod@file`]). **No source is touched but by [`moving`], and nothing here knows the receiving half.**
 
 mod backlog;
 mod file;
@@ -9,6 +9,7 @@ mod filters;
 mod group;
 mod job;
 mod links;
+mod moving;
 mod origin;
 mod prune;
 mod receipt;
@@ -30,6 +31,7 @@ pub use walk::PathList;
 
 pub use crate::outcome::{Ended, Observer};
 
+use crate::hash::Root;
 use crate::protocol::failure::Failure;
 use crate::protocol::keep::Keep;
 use crate::protocol::limits::{CHUNK_BYTES_DEFAULT, RETRY_FOR_DEFAULT};
@@ -65,6 +67,10 @@ pub struct Plan {
     pub filters: Filters,
     /// What beside the targets has no source is removed in the end.
     pub delete: Option<Deletion>,
+    /// Sources are removed once their copies have receipts that prove everything.
+    pub move_sources: bool,
+    /// Root that the one source must have, where it is known from elsewhere.
+    pub expected: Option<Root>,
     /// Paths below the one source: nothing else is taken of it.
     pub list: Option<PathList>,
 }
@@ -87,6 +93,8 @@ impl Plan {
             keep: Keep::default(),
             filters: Filters::default(),
             delete: None,
+            move_sources: false,
+            expected: None,
             list: None,
         }
     }

@@ -13,7 +13,7 @@ use super::job::{JobError, Session};
 use super::origin::Told;
 use super::source::{self, Uploads};
 use super::walk::{self, Found, Walked};
-use super::{Ended, Observer, Plan, file, group, links, prune};
+use super::{Ended, Observer, Plan, file, group, links, moving, prune};
 use crate::connect::ticket;
 use crate::jobs::Jobs;
 use crate::progress::Counters;
@@ -248,7 +248,9 @@ async fn all_work(session: Arc<Session>, found: Arc<Found>, backlog: Arc<Backlog
     if let Some(deletion) = session.plan.delete {
         prune::run(&session, &walked, deletion).await?;
     }
-    finish_directories(&session, &walked).await
+    finish_directories(&session, &walked).await?;
+    moving::remove_directories(&session, &walked).await;
+    Ok(())
 }
 
 async fn send_files(session: Arc<Session>, found: Arc<Found>, backlog: Arc<Backlog>) -> Result<(), WireError> {

@@ -44,9 +44,23 @@ pub(super) struct Node {
     attributes: Attributes,
     depth: usize,
     path_bytes: usize,
+    /// The directory of the source that it lies in, where that is named on the command line: one for each source.
+    top: Option<Arc<dyn Directory>>,
 }
 
 impl Node {
+    pub(super) fn name(&self) -> &Name {
+        &self.name
+    }
+
+    pub(super) fn parent(&self) -> Option<&Self> {
+        self.parent.as_deref()
+    }
+
+    pub(super) fn top(&self) -> Option<&Arc<dyn Directory>> {
+        self.top.as_ref()
+    }
+
     /// From the root of the transfer, a slash before every name.
     pub(super) fn path(&self) -> Vec<u8> {
         let mut path = self.parent.as_ref().map_or_else(Vec::new, |parent| parent.path());
@@ -415,6 +429,7 @@ impl Walk {
             name,
             attributes: attributes_of(metadata),
             depth: depth + 1,
+            top: holder.node.is_none().then(|| Arc::clone(&holder.handle)),
         });
         self.directories.push(Arc::clone(&node));
         if let (Some(met), Some(path)) = (&mut self.met, path) {

@@ -199,7 +199,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::seams::disk::{Directory, DiskFile, Metadata};
+    use crate::seams::disk::{Directory, DiskFile, Metadata, Spool};
 
     /// Private files in memory; can be told to lose the first look at one.
     #[derive(Debug, Default)]
@@ -219,6 +219,9 @@ mod tests {
             Err(io::ErrorKind::Unsupported.into())
         }
         fn open_stream(&self, _path: &Path) -> io::Result<Box<dyn io::Read + Send>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        fn make_spool(&self, _directory: &Path, _name: &std::ffi::OsStr) -> io::Result<Box<dyn Spool>> {
             Err(io::ErrorKind::Unsupported.into())
         }
         fn open_append(&self, _path: &Path) -> io::Result<Arc<dyn DiskFile>> {

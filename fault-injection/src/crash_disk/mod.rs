@@ -196,6 +196,10 @@ impl Disk for MemoryDisk {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    fn make_spool(&self, _directory: &Path, _name: &OsStr) -> io::Result<Box<dyn Spool>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn open_append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let (parent, name) = self.parent_of(path)?;
         let mut inner = self.world.lock();

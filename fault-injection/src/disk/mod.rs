@@ -191,6 +191,10 @@ impl Disk for FaultyDisk {
         self.inner.open_stream(path)
     }
 
+    fn make_spool(&self, directory: &Path, name: &OsStr) -> io::Result<Box<dyn Spool>> {
+        self.inner.make_spool(directory, name)
+    }
+
     fn open_append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         self.inner.open_append(path)
     }
