@@ -3,6 +3,7 @@
 //! **Nothing is decided or printed here.**
 
 use std::fmt::Debug;
+use std::pin::Pin;
 
 use crate::connect::meeting::MeetError;
 use crate::protocol::failure::Failure;
@@ -45,4 +46,13 @@ pub trait Observer: Send + Sync + Debug {
     }
     /// Something the person should know, that is no failure.
     fn notice(&self, words: &str);
+    /// Everything is told anew from here on: the other side, that tells it, was started again.
+    fn started_over(&self) {}
+    /// Called by the walk between two entries, on a thread that may wait: who passes on what it is told may let it wait
+    /// here, so that what is told does not pile up.
+    fn make_room(&self) {}
+    /// Everything was told and the connection still stands: who passes on what it is told finishes that now.
+    fn all_told(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
 }

@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::protocol::request::Progress;
 use crate::protocol::sending::Repairs;
 
 /// What a transfer is mostly doing.
@@ -130,6 +131,30 @@ impl Counters {
         }
     }
 
+    /// Takes over what another side counted, in the place of what was counted here. What it says is held below what can
+    /// be added up.
+    pub fn show(&self, other: &Progress) {
+        let counted = [
+            (&self.files_found, other.files_found),
+            (&self.bytes_found, other.bytes_found),
+            (&self.files_done, other.files_done),
+            (&self.bytes_done, other.bytes_done),
+            (&self.checked_bytes, other.checked_bytes),
+            (&self.sent_bytes, other.sent_bytes),
+            (&self.read_back_bytes, other.read_back_bytes),
+            (&self.committed_files, other.committed_files),
+            (&self.reused_bytes, other.reused_bytes),
+            (&self.repaired_arrival, other.repaired_arrival),
+            (&self.repaired_stored, other.repaired_stored),
+            (&self.repaired_source, other.repaired_source),
+            (&self.repaired_lost, other.repaired_lost),
+        ];
+        for (counter, told) in counted {
+            counter.store(told.min(u64::MAX / 16), Ordering::Relaxed);
+        }
+        self.walk_finished.store(other.walk_finished, Ordering::Relaxed);
+    }
+
     /// What was found is all there is.
     pub fn walk_finished(&self) {
         self.walk_finished.store(true, Ordering::Relaxed);
@@ -164,6 +189,27 @@ impl Counters {
             reused_bytes: value(&self.reused_bytes),
             repaired_chunks: repaired.arrival + repaired.stored + repaired.source,
             repaired,
+        }
+    }
+}
+
+impl From<Snapshot> for Progress {
+    fn from(counted: Snapshot) -> Self {
+        Self {
+            files_found: counted.files_found,
+            bytes_found: counted.bytes_found,
+            walk_finished: counted.walk_finished,
+            files_done: counted.files_done,
+            bytes_done: counted.bytes_done,
+            checked_bytes: counted.checked_bytes,
+            sent_bytes: counted.sent_bytes,
+            read_back_bytes: counted.read_back_bytes,
+            committed_files: counted.committed_files,
+            reused_bytes: counted.reused_bytes,
+            repaired_arrival: counted.repaired.arrival,
+            repaired_stored: counted.repaired.stored,
+            repaired_source: counted.repaired.source,
+            repaired_lost: counted.repaired.lost,
         }
     }
 }
@@ -228,6 +274,24 @@ mod tests {
         let found = counters.snapshot();
         assert_eq!(found.repaired, Repairs { stored: 3, ..all });
         assert_eq!(found.repaired_chunks, 8);
+    }
+
+    #[test]
+    fn what_another_side_counted_is_shown_and_never_overflows() {
+        let theirs = Counters::default();
+        theirs.files_found(3);
+        theirs.bytes_found(30);
+        theirs.sent_bytes(20);
+        theirs.walk_finished();
+        theirs.repaired(Repairs { arrival: 1, stored: 2, source: 4, lost: 8 });
+        let ours = Counters::default();
+        ours.sent_bytes(1000);
+        ours.show(&theirs.snapshot().into());
+        assert_eq!(ours.snapshot(), theirs.snapshot());
+        let all = u64::MAX;
+        ours.show(&Progress { sent_bytes: all, repaired_arrival: all, repaired_stored: all, ..Progress::default() });
+        assert!(ours.snapshot().repaired_chunks > 0);
+        assert_eq!(ours.snapshot().position(Phase::Sending), 0);
     }
 
     #[test]

@@ -1,3 +1,29 @@
+complete -c careful-recv -l origin -d 'How the source is made sure of' -r -f -a "auto\t'Compared with its record, where it has one, else read twice'
+recorded\t'Compared with its record; a file without one is not transferred'
+reread\t'Two reads that must agree, the second past the page cache; no record is looked at'
+first-read\t'One read: wrong bytes from memory or disk are not noticed'"
+complete -c careful-recv -l stored -d 'How the stored copy is checked' -r -f -a "device\t'Read back from the device, past the page cache'
+cache\t'Read back, but the page cache may answer'
+none\t'Not read back'"
+complete -c careful-recv -l chunk-size -d 'Size of the chunks that large files travel in' -r
+complete -c careful-recv -l require -d 'The least that every receipt must prove, else exit code 42' -r
+complete -c careful-recv -l retry-for -d 'How long a lost connection is tried again' -r
+complete -c careful-recv -l receipts -d 'Append the signed receipts to FILE, one JSON object a line' -r -F
+complete -c careful-recv -s e -l ssh -d 'The command that is run as ssh, with its options' -r
+complete -c careful-recv -s J -d 'Reach the host by way of another one, as ssh -J' -r
+complete -c careful-recv -s i -d 'File with the key to log in with, as ssh -i' -r
+complete -c careful-recv -s o -d 'An option of ssh\'s configuration, as in -o Port=2222' -r
+complete -c careful-recv -l transport -d 'What carries the files to the other host' -r -f -a "auto\t'UDP in either direction; where it is silent for three seconds, the ssh connection'
+quic\t'UDP only, else exit code 35'
+ssh\t'The ssh connection only'"
+complete -c careful-recv -l remote-path -d 'Where the program lies on the other host' -r
+complete -c careful-recv -l exclude -d 'Leave out what PATTERN fits; a directory with all that is in it' -r
+complete -c careful-recv -l include -d 'Send what PATTERN fits, whatever a later --exclude says' -r
+complete -c careful-recv -l exclude-from -d 'Read patterns to leave out from FILE, one a line' -r
+complete -c careful-recv -l include-from -d 'Read patterns to send from FILE, one a line' -r
+complete -c careful-recv -l files-from -d 'Send only what FILE names, one path a line (- for standard input)' -r -F
+complete -c careful-recv -l min-size -d 'Leave out files smaller than SIZE' -r
+complete -c careful-recv -l max-size -d 'Leave out files larger than SIZE' -r
 complete -c careful-recv -l listen -d 'Wait for one transfer, and print the ticket for it' -r
 complete -c careful-recv -l accept -d 'What the sender may bring beside content, permissions and times' -r -f -a "links\t'Symbolic links that stay within the receiving directory'
 outside-links\t'Symbolic links, wherever they lead'"
@@ -7,6 +33,16 @@ complete -c careful-recv -l allow -d 'The list of keys that may send, each with 
 complete -c careful-recv -l memory -d 'The most memory that all senders together may take up here' -r
 complete -c careful-recv -l drain -d 'How long transfers may still run after SIGTERM' -r
 complete -c careful-recv -l status -d 'Keep FILE up to date with where the run stands, and with its exit code and last success in the end' -r -F
+complete -c careful-recv -l no-record -d 'Store no record of its origin with each copy'
+complete -c careful-recv -l quick -d 'Believe size and time where the target exists, and do not check such files'
+complete -c careful-recv -l no-replace -d 'Never replace a file that exists and differs'
+complete -c careful-recv -s a -l archive -d 'What is on by itself, and --links'
+complete -c careful-recv -s l -l links -d 'Carry symbolic links as links'
+complete -c careful-recv -l safe-links -d 'Leave out links that lead out of the receiving directory'
+complete -c careful-recv -s 4 -d 'Let ssh use IPv4 only'
+complete -c careful-recv -s 6 -d 'Let ssh use IPv6 only'
+complete -c careful-recv -s 0 -l from0 -d 'In the list of --files-from every path ends with a zero byte, as find -print0 writes it'
+complete -c careful-recv -s x -l one-file-system -d 'Do not enter directories on other file systems'
 complete -c careful-recv -l replace -d 'Let the sender replace files that exist and differ'
 complete -c careful-recv -l allow-delete -d 'Let the sender delete what its directories hold here and not there'
 complete -c careful-recv -l stdio -d 'Started by careful-send: one line each way over standard input and output'

@@ -8,6 +8,7 @@ mod input;
 mod metadata;
 mod moving;
 mod network;
+mod pulling;
 mod remote;
 mod results;
 mod selection;
@@ -19,7 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser};
+use clap::{ArgMatches, Args, Parser};
 
 pub use self::check::{
     CheckArguments, CheckCommand, ReadingArguments, ReceiptArguments, SealArguments, VerifyArguments,
@@ -29,6 +30,8 @@ pub use self::input::InputArguments;
 pub use self::metadata::{AcceptArguments, Accepted, MetadataArguments};
 pub use self::moving::MovingArguments;
 pub use self::network::NetworkArguments;
+pub use self::pulling::PullPlan;
+pub(crate) use self::pulling::{Requested, requested};
 pub use self::remote::{RemoteArguments, SshCommand, TransportChoice};
 pub use self::results::ResultArguments;
 pub use self::selection::{RuleArguments, RuleWord, SelectionArguments};
@@ -38,6 +41,7 @@ pub use super::listen::ListenPlan;
 pub use super::requirement::{Requirement, RequirementError};
 
 use super::exit_code::{ExitCode, help_table};
+use super::safe_name;
 
 const SEND_EXAMPLES: &str = "\
 Examples:
@@ -52,6 +56,9 @@ Examples:
 
 const RECV_EXAMPLES: &str = "\
 Examples:
+  careful-recv me@host:photos /mnt/backup/    fetch a directory from another host, by ssh
+  careful-recv host:/srv/a host:/srv/b .      several sources of one host
+  careful-recv --quick host:photos/ photos    only what is new, by size and time
   careful-recv --listen incoming/             print a ticket, receive one transfer
   careful-recv --listen :4433 incoming/       the same, on a port of your choice
   careful-recv --listen --stay --allow keys   serve every sender in the list, until SIGTERM
@@ -79,7 +86,7 @@ Examples:
 )]
 pub struct SendArguments {
     /// One or more files or directories, then where they go
-    #[arg(value_name = "SRC... DEST", required = true)]
+    #[arg(value_name = "SRC... DEST", required_unless_present = "stdio")]
     pub paths: Vec<OsString>,
 
     #[command(flatten)]
@@ -97,6 +104,10 @@ pub struct SendArguments {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
     pub remote: RemoteArguments,
+
+    /// Started by careful-recv: one line each way over standard input and output, then it is told what to send
+    #[arg(long, hide = true, conflicts_with = "paths")]
+    pub stdio: bool,
 
     /// With --files-from: enter the directories it names (else for habit: directories are always copied whole)
     #[arg(short = 'r', overrides_with = "recursive")]
@@ -150,6 +161,9 @@ impl SendArguments {
 
 impl Checked for SendArguments {
     fn check(&self) -> Result<(), String> {
+        if self.stdio {
+            return Ok(());
+        }
         if self.paths.len() < 2 && !self.is_key() {
             return Err("one operand is not enough: SRC... DEST, the destination last".to_owned());
         }
@@ -166,6 +180,10 @@ impl Checked for SendArguments {
 
 /// Receives what careful-send sends, checks it, and signs the receipts.
 ///
+/// With [USER@]HOST:SRC... DEST it fetches: ssh starts careful-send on that host, which sends what it is asked for. All
+/// sources are of one host (the further ones may be written :SRC), their paths begin at the home directory there, and a
+/// trailing slash means the contents of a directory. DEST is a directory or a new name on this host.
+///
 /// With --listen it prints one ticket on standard output, waits for the sender that has it, serves one transfer and
 /// ends. The ticket holds a secret: who has it may write into DIR until it is used or has expired. With --stay it serves every
 /// sender whose key is in the list of --allow. `careful-recv key` prints the own key.
@@ -173,35 +191,56 @@ impl Checked for SendArguments {
 #[command(
     name = "careful-recv",
     version,
-    override_usage = "careful-recv [OPTIONS] --listen [ADDR:PORT] DIR",
+    override_usage = "careful-recv [OPTIONS] [USER@]HOST:SRC... DEST\n       careful-recv [OPTIONS] --listen [ADDR:PORT] DIR",
     after_help = "Exit codes, examples and more words: --help, careful-recv(1), careful(7).",
     after_long_help = format!("{RECV_EXAMPLES}\n{}", help_table())
 )]
 pub struct RecvArguments {
-    /// The directory to receive into
-    #[arg(value_name = "DIR")]
-    pub directory: Option<OsString>,
+    /// What to pull and where to, or the one directory to receive into
+    #[arg(value_name = "[USER@]HOST:SRC... DEST")]
+    pub paths: Vec<OsString>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub sending: SendingArguments,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub results: ResultArguments,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub remote: RemoteArguments,
+
+    /// The options of the sending side that were given, to be sent there: each a whole word.
+    #[arg(skip)]
+    pub words: Vec<Vec<u8>>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub selection: SelectionArguments,
 
     /// Wait for one transfer, and print the ticket for it
     ///
     /// On an address of this host, a port, or both, as in 192.0.2.1:4433 or :4433; without one on all addresses and any
     /// free port.
-    #[arg(long = "listen", value_name = "ADDR:PORT", num_args = 0..=1, conflicts_with = "stdio")]
+    #[arg(long = "listen", value_name = "ADDR:PORT", num_args = 0..=1,
+        conflicts_with_all = ["stdio", "ResultArguments", "RemoteArguments"])]
     pub listen_on: Option<Option<OsString>>,
 
     /// Let the sender replace files that exist and differ
-    #[arg(long)]
+    #[arg(long, requires = "listen_on")]
     pub replace: bool,
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
     pub accepting: AcceptArguments,
     /// Let the sender delete what its directories hold here and not there
-    #[arg(long)]
+    #[arg(long, requires = "listen_on")]
     pub allow_delete: bool,
 
     /// How long the ticket is good for
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = lasting)]
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = lasting, requires = "listen_on")]
     pub expires: Duration,
 
     #[command(flatten)]
@@ -209,7 +248,7 @@ pub struct RecvArguments {
     pub network: NetworkArguments,
 
     /// Started by careful-send: one line each way over standard input and output
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, conflicts_with = "paths")]
     pub stdio: bool,
 
     #[command(flatten)]
@@ -232,6 +271,8 @@ pub enum RecvMode {
     Key,
     /// Serve the careful-send that started this process; it tells the directory.
     Stdio,
+    /// Start careful-send on another host and ask it.
+    Pull(PullPlan),
 }
 
 impl RecvArguments {
@@ -240,11 +281,12 @@ impl RecvArguments {
         if self.stdio {
             return Ok(RecvMode::Stdio);
         }
-        if self.listen_on.is_none() && self.directory.as_ref().is_some_and(|word| word == "key") {
-            return Ok(RecvMode::Key);
+        if self.listen_on.is_none() {
+            let is_key = matches!(&self.paths[..], [word] if word == "key");
+            return if is_key { Ok(RecvMode::Key) } else { PullPlan::new(&self.paths).map(RecvMode::Pull) };
         }
         let value = self.listen_on.as_ref().and_then(|value| value.as_deref());
-        match self.standing.plan(value, self.directory.as_deref())? {
+        match self.standing.plan(value, self.paths.first().map(OsString::as_os_str))? {
             Some(plan) => Ok(RecvMode::Stay(plan)),
             None => self.listen().map(RecvMode::Listen),
         }
@@ -253,8 +295,9 @@ impl RecvArguments {
     /// Where to wait and what to receive into; the error explains for a person.
     pub fn listen(&self) -> Result<ListenPlan, String> {
         match &self.listen_on {
+            Some(_) if self.paths.len() > 1 => Err("--listen receives into one directory".to_owned()),
             Some(value) => {
-                let plan = ListenPlan::new(value.as_deref(), self.directory.as_ref())?;
+                let plan = ListenPlan::new(value.as_deref(), self.paths.first())?;
                 match self.network.port {
                     Some(ports) if plan.address.port() != 0 => Err(format!(
                         "--listen names the port {} and --port {ports} another choice: give one of the two",
@@ -263,18 +306,26 @@ impl RecvArguments {
                     _ => Ok(plan),
                 }
             }
-            None => {
-                Err("careful-recv waits for a sender only with --listen, as in: careful-recv --listen DIR (to copy \
-                         on this host, careful-send SRC... DEST is enough)"
-                    .to_owned())
-            }
+            None => Err("without --listen nothing is waited for".to_owned()),
         }
     }
 }
 
 impl Checked for RecvArguments {
+    fn given(&mut self, matches: &ArgMatches) {
+        self.words = pulling::words(matches);
+    }
+
     fn check(&self) -> Result<(), String> {
-        self.mode().map(|_| ())
+        self.mode()?;
+        if let (Some(_), Some(word)) = (&self.listen_on, self.words.first()) {
+            let word = safe_name::safe(word);
+            return Err(format!("{word} is asked of the sender: with --listen it stands on the sender's command line"));
+        }
+        if self.selection.files_from.is_some() {
+            return Err("--files-from is not carried to another host: run careful-send with it there".to_owned());
+        }
+        self.results.contradiction(&self.sending).map_or(Ok(()), Err)
     }
 }
 
@@ -320,6 +371,9 @@ fn lasting(text: &str) -> Result<Duration, String> {
 
 /// What the types alone cannot say about arguments.
 pub trait Checked {
+    /// Takes note of what was given and what is only a default.
+    fn given(&mut self, _matches: &ArgMatches) {}
+
     /// Why these arguments are wrong, for a person.
     fn check(&self) -> Result<(), String>;
 }
@@ -330,7 +384,9 @@ pub fn parse<A: Parser + Checked>() -> Result<A, ExitCode> {
 }
 
 fn parse_from<A: Parser + Checked>(words: impl Iterator<Item = OsString>) -> Result<A, clap::Error> {
-    let arguments = A::try_parse_from(words)?;
+    let matches = A::command().try_get_matches_from(words)?;
+    let mut arguments = A::from_arg_matches(&matches).map_err(|error| error.format(&mut A::command()))?;
+    arguments.given(&matches);
     match arguments.check() {
         Ok(()) => Ok(arguments),
         Err(explanation) => Err(A::command().error(ErrorKind::ValueValidation, explanation)),
@@ -467,6 +523,15 @@ mod tests {
     fn receiving_without_a_way_to_meet_explains_itself() {
         let error = recv(&["in"]).expect("arguments").mode().expect_err("no mode");
         assert!(error.contains("--listen DIR") && error.contains("careful-send SRC... DEST"), "{error}");
+        assert!(matches!(recv(&["h:a", "in"]).expect("arguments").mode(), Ok(RecvMode::Pull(_))));
+        for line in
+            [&["--listen", "a", "--receipts", "r"][..], &["--replace", "h:a", "d"], &["h:a", "d", "--expires", "1h"]]
+        {
+            recv(line).expect_err("options of another mode");
+        }
+        let line = ["careful-recv", "--listen", "a", "--quick"].map(OsString::from);
+        let error = parse_from::<RecvArguments>(line.into_iter()).expect_err("an option of the sender").to_string();
+        assert!(error.contains("--quick is asked of the sender"), "{error}");
         assert_eq!(recv(&["--stdio"]).expect("arguments").mode(), Ok(RecvMode::Stdio));
         recv(&["--stdio", "--listen", "in"]).expect_err("both");
     }

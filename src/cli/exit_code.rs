@@ -142,6 +142,7 @@ impl ExitCode {
             | Failure::LinkLeadsOutside
             | Failure::NotDeleted
             | Failure::SourceNotRemoved
+            | Failure::NotSent
             | Failure::SameTarget => Self::Partial,
             Failure::StagingUnusable | Failure::StagingHeld => Self::StagingUnusable,
             Failure::StoredMismatch | Failure::ArrivedMismatch | Failure::SourceUnstable | Failure::SpoolDamaged => {
@@ -149,7 +150,12 @@ impl ExitCode {
             }
             Failure::SourceVanished | Failure::SourceChanged | Failure::RecordStale => Self::SourceChanged,
             Failure::SourceCorrupt => Self::RecordMismatch,
-            Failure::ReceiptInvalid | Failure::Garbled | Failure::Protocol | Failure::Version => Self::Protocol,
+            Failure::ReceiptInvalid
+            | Failure::Garbled
+            | Failure::Protocol
+            | Failure::Version
+            | Failure::RequestNotUnderstood
+            | Failure::NotAskedFor => Self::Protocol,
             Failure::NotAdmitted | Failure::KeyNotAdmitted => Self::NotAdmitted,
             Failure::WeakerThanRequired => Self::WeakerThanRequired,
         }

@@ -1,6 +1,7 @@
 //! Makes the filters and the list of a transfer from the command line: opens the files that it names, and explains what is
 //! wrong in them.
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -63,6 +64,22 @@ pub(super) fn list(arguments: &SelectionArguments, recursive: bool, disk: &dyn D
         })?
     };
     Ok(Some(PathList::new(reader, arguments.from0, recursive)))
+}
+
+/// The words with every file of patterns in the place of its name: on another host it would be another file.
+pub(super) fn spelled_out(words: &[Vec<u8>], disk: &dyn Disk) -> Result<Vec<Vec<u8>>, Stop> {
+    let mut spelled = Vec::new();
+    for word in words {
+        let files = [(&b"--exclude-from="[..], &b"--exclude="[..]), (b"--include-from=", b"--include=")];
+        match files.iter().find_map(|(option, single)| Some((word.strip_prefix(*option)?, single))) {
+            None => spelled.push(word.clone()),
+            Some((path, single)) => {
+                let text = read(disk, Path::new(OsStr::from_bytes(path)))?;
+                spelled.extend(Selection::lines(&text).map(|(_, line)| [*single, line].concat()));
+            }
+        }
+    }
+    Ok(spelled)
 }
 
 fn read(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, Stop> {

@@ -12,11 +12,13 @@ pub mod receipt_line;
 pub mod report;
 pub mod requirement;
 pub mod run_check;
+mod run_pull;
 pub mod run_recv;
 pub mod run_send;
 pub mod safe_name;
 pub mod summary;
 
+mod asked;
 mod filters;
 mod identity;
 mod inspector;

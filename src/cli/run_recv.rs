@@ -9,6 +9,7 @@ use super::exit_code::ExitCode;
 use super::identity::{identity, print_key};
 use super::progress::Suspender;
 use super::report::{Report, with_causes};
+use super::run_pull;
 use super::run_send::stop_signal;
 use super::run_standing::{passed_socket, standing};
 use super::start;
@@ -17,6 +18,7 @@ use crate::connect::ConnectError;
 use crate::connect::addresses::reachable;
 use crate::connect::admission::Admission;
 use crate::connect::answering::Answering;
+use crate::connect::line::Caller;
 use crate::connect::stdio;
 use crate::connect::ticket::Ticket;
 use crate::protocol::limits::GREETING_TIMEOUT;
@@ -39,6 +41,9 @@ pub fn main() -> std::process::ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return code.into(),
     };
+    if let Ok(RecvMode::Pull(plan)) = arguments.mode() {
+        return run_pull::main(&arguments, plan).into();
+    }
     // Before any thread is started.
     let passed = passed_socket();
     let report = Arc::new(Report::new("careful-recv", &arguments.output, None));
@@ -70,8 +75,8 @@ fn receive(arguments: &RecvArguments, report: &Arc<Report>, passed: Result<Optio
         Err(code) => return Ok(code),
     };
     let umask = take_umask();
-    let open_files_limit = raise_open_files_limit().saturating_sub(OTHER_FILES);
-    let open_files_max = open_files_limit.clamp(16, 1024);
+    let open_files_limit = open_files_limit();
+    let open_files_max = open_files_max();
     let environment = Environment::real_on(arguments.network.port);
     let receiving = Receiving { report: Arc::clone(report), umask, open_files_max, environment };
     let outcome = match arguments.mode() {
@@ -85,6 +90,8 @@ fn receive(arguments: &RecvArguments, report: &Arc<Report>, passed: Result<Optio
             (umask, open_files_limit),
         )),
         Ok(RecvMode::Key) => Ok(ExitCode::Success),
+        // One that pulls has run.
+        Ok(RecvMode::Pull(_)) => Ok(ExitCode::Success),
         Err(words) => Err((words, ExitCode::Usage)),
     };
     runtime.shutdown_background();
@@ -98,6 +105,23 @@ struct Receiving {
     environment: Environment,
 }
 
+/// Files that may be open at once for staging.
+pub(super) fn open_files_max() -> usize {
+    open_files_limit().clamp(16, 1024)
+}
+
+fn open_files_limit() -> usize {
+    raise_open_files_limit().saturating_sub(OTHER_FILES)
+}
+
+/// The side that started this process, from the line that it said first.
+pub(super) async fn caller() -> Result<Caller, (String, ExitCode)> {
+    stdio::read_caller().await.map_err(|error| match error {
+        ConnectError::Version { .. } => (error.to_string(), ExitCode::Protocol),
+        error => other(&error),
+    })
+}
+
 pub(super) type Outcome = Result<ExitCode, (String, ExitCode)>;
 
 pub(super) fn other(error: &dyn std::error::Error) -> (String, ExitCode) {
@@ -107,10 +131,7 @@ pub(super) fn other(error: &dyn std::error::Error) -> (String, ExitCode) {
 impl Receiving {
     /// Started by `careful-send` of the same person, here or by ssh: one line each way, then QUIC. Ends with its caller.
     async fn as_child(&self) -> Outcome {
-        let caller = stdio::read_caller().await.map_err(|error| match error {
-            ConnectError::Version { .. } => (error.to_string(), ExitCode::Protocol),
-            error => other(&error),
-        })?;
+        let caller = caller().await?;
         let environment = Environment::real_on(caller.ports);
         let identity = identity(environment.disk.as_ref(), &self.report).map_err(|error| other(&error))?;
         let key = KeyPair::generate().map_err(|error| other(&error))?;
@@ -210,7 +231,7 @@ pub(super) fn bind(
     }
 }
 
-async fn ignore_signals() {
+pub(super) async fn ignore_signals() {
     loop {
         let code = stop_signal().await;
         if code == ExitCode::Terminated {

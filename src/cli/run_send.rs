@@ -1,18 +1,17 @@
 //! `careful-send`: arguments in, exit code out.
 
-use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::arguments::{self, InputArguments, SendArguments};
+use super::arguments::{self, InputArguments, ResultArguments, SendArguments, SendingArguments};
 use super::exit_code::ExitCode;
 use super::filters::{filters, list};
 use super::identity::{identity, lasting_identity, print_key};
 use super::known_peers;
-use super::progress::{self, ProgressDisplay};
+use super::progress::{self, ProgressDisplay, Suspender};
 use super::reach::{Destination, Stop, not_reached};
 use super::report::{Report, hint, with_causes};
 use super::status::StatusFile;
@@ -24,7 +23,7 @@ use crate::progress::Counters;
 use crate::protocol::failure::Failure;
 use crate::protocol::receipt::Origin;
 use crate::seams::Environment;
-use crate::seams::disk::{Disk, DiskFile};
+use crate::seams::disk::DiskFile;
 use crate::send::{Ended, Observer, Plan, run};
 use crate::wire::identity::KeyPair;
 
@@ -34,6 +33,9 @@ pub fn main() -> std::process::ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return code.into(),
     };
+    if arguments.stdio {
+        return asked(&arguments).into();
+    }
     if arguments.is_key() {
         let report = Report::new("careful-send", &arguments.output, None);
         let code = print_key(&report);
@@ -67,6 +69,45 @@ pub fn main() -> std::process::ExitCode {
     code.into()
 }
 
+/// Started by a receiver that asks.
+fn asked(arguments: &SendArguments) -> ExitCode {
+    let report = Report::new("careful-send", &arguments.output, None);
+    let runtime = match start(&report, &arguments.output, Suspender::default()) {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    let outcome = runtime.block_on(super::asked::serve());
+    runtime.shutdown_background();
+    outcome.unwrap_or_else(|(words, code)| {
+        report.error(&words, None);
+        code
+    })
+}
+
+/// The file that receipts are added to, where one is wanted. Where sources go with them, its name must survive a power cut,
+/// too.
+pub(super) fn open_receipts(
+    results: &ResultArguments,
+    durable: bool,
+    environment: &Environment,
+) -> Result<Option<Arc<dyn DiskFile>>, Stop> {
+    let Some(path) = &results.receipts else { return Ok(None) };
+    let disk = environment.disk.as_ref();
+    let open = || {
+        let file = disk.open_append(path)?;
+        if durable {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            disk.open_directory(parent.unwrap_or(Path::new(".")))?.sync()?;
+        }
+        Ok(file)
+    };
+    open().map(Some).map_err(|error: std::io::Error| {
+        let hint = "name a file that can be written, in a directory that is there; nothing was sent";
+        let words = format!("cannot open {} for receipts: {error}", path.display());
+        Stop(words, Some(hint), ExitCode::FileIo)
+    })
+}
+
 async fn transfer(
     arguments: &SendArguments,
     report: &Arc<Report>,
@@ -92,16 +133,12 @@ async fn transfer(
             return code;
         }
     };
-    let receipts = match &arguments.results.receipts {
-        None => None,
-        Some(path) => match open_receipts(environment.disk.as_ref(), path, arguments.moving.move_sources) {
-            Ok(file) => Some(file),
-            Err(error) => {
-                let hint = "name a file that can be written, in a directory that is there; nothing was sent";
-                report.error(&format!("cannot open {} for receipts: {error}", path.display()), Some(hint));
-                return ExitCode::FileIo;
-            }
-        },
+    let receipts = match open_receipts(&arguments.results, arguments.moving.move_sources, &environment) {
+        Ok(receipts) => receipts,
+        Err(Stop(words, hint, code)) => {
+            report.error(&words, hint);
+            return code;
+        }
     };
     let teller = Arc::new(Teller::new(Arc::clone(report), arguments.moving.required(&arguments.results), receipts));
     let observer: Arc<dyn Observer> = Arc::clone(&teller) as Arc<dyn Observer>;
@@ -120,16 +157,6 @@ async fn transfer(
         display.finish();
     }
     teller.finish(&counters, early)
-}
-
-/// The file that receipts are added to. Where sources go with them, its name must survive a power cut, too.
-fn open_receipts(disk: &dyn Disk, path: &Path, durable: bool) -> std::io::Result<Arc<dyn DiskFile>> {
-    let file = disk.open_append(path)?;
-    if durable {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        disk.open_directory(parent.unwrap_or(Path::new(".")))?.sync()?;
-    }
-    Ok(file)
 }
 
 /// Resolves when a person or the system wants the program to end.
@@ -154,12 +181,14 @@ async fn prepare(arguments: &SendArguments, environment: &Environment, report: &
     let (sources, destination) = arguments.operands();
     let filters = filters(&arguments.selection, arguments.deletion.delete, environment.disk.as_ref())?;
     let list = list(&arguments.selection, arguments.recursive, environment.disk.as_ref())?;
+    let sources = sources.iter().map(PathBuf::from).collect();
     let mut plan = Plan {
         filters,
         list,
         delete: arguments.deletion.deletion(),
         move_sources: arguments.moving.move_sources,
-        ..plan(arguments, sources)
+        retry_for: arguments.results.retry_for,
+        ..plan(&arguments.sending, sources)
     };
     let cannot_start = |error: &dyn std::error::Error| Stop(with_causes(error), None, ExitCode::Other);
     let fresh_key = || KeyPair::generate().map(Arc::new).map_err(|error| cannot_start(&error));
@@ -201,19 +230,18 @@ pub(super) fn remarks(report: &Arc<Report>) -> Remarks {
     Remarks::to(move |line| report.remark("ssh", line))
 }
 
-/// What the options ask for; where to is still open.
-fn plan(arguments: &SendArguments, sources: &[OsString]) -> Plan {
+/// What the options ask for; where to, and how long it is tried, is still open.
+pub(super) fn plan(sending: &SendingArguments, sources: Vec<PathBuf>) -> Plan {
     Plan {
-        second_read: Origin::from(arguments.sending.origin) > Origin::FirstRead,
-        records: arguments.sending.origin.records(),
-        record_copies: !arguments.sending.no_record,
-        stored: arguments.sending.stored.into(),
-        no_replace: arguments.sending.no_replace,
-        quick: arguments.sending.quick,
-        chunk_bytes: arguments.sending.chunk_size,
-        retry_for: arguments.results.retry_for,
-        keep: arguments.sending.metadata.keep(),
-        ..Plan::new(sources.iter().map(PathBuf::from).collect(), Vec::new())
+        second_read: Origin::from(sending.origin) > Origin::FirstRead,
+        records: sending.origin.records(),
+        record_copies: !sending.no_record,
+        stored: sending.stored.into(),
+        no_replace: sending.no_replace,
+        quick: sending.quick,
+        chunk_bytes: sending.chunk_size,
+        keep: sending.metadata.keep(),
+        ..Plan::new(sources, Vec::new())
     }
 }
 
@@ -280,11 +308,13 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::protocol::limits::RETRY_FOR_DEFAULT;
 
     #[test]
     fn without_options_the_plan_is_the_default_one() {
         let arguments = SendArguments::try_parse_from(["careful-send", "a", "b/", "to"]).expect("arguments");
         let sources = ["a", "b/"].map(PathBuf::from).to_vec();
-        assert_eq!(plan(&arguments, arguments.operands().0), Plan::new(sources, Vec::new()));
+        assert_eq!(plan(&arguments.sending, sources.clone()), Plan::new(sources, Vec::new()));
+        assert_eq!(arguments.results.retry_for, RETRY_FOR_DEFAULT);
     }
 }

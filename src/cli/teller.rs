@@ -1,5 +1,6 @@
 //! Tells the person what becomes of each file, keeps the receipts, and adds up what the last line says.
 
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use super::report::{Report, Summary};
 use super::requirement::Requirement;
 use crate::progress::Counters;
 use crate::protocol::failure::Failure;
+use crate::protocol::limits::{GROUP_FILES_MAX, JOBS_AT_ONCE_MAX};
 use crate::protocol::receipt::Receipt;
 use crate::seams::disk::{DiskFile, write_all};
 use crate::send::Observer;
@@ -25,8 +27,35 @@ pub(super) struct Teller {
 #[derive(Debug, Default)]
 struct Tally {
     summary: Summary,
-    failures: Vec<Failure>,
+    /// Each once: a tree may hold any number of them.
+    failures: HashSet<Failure>,
+    /// Where this side makes the commits itself, one whose receipt was lost on the way to the sender is made again.
+    told: Recent,
     receipts_failed: bool,
+}
+
+/// The files that were told of last: as many as all jobs under way can hold.
+#[derive(Debug, Default)]
+struct Recent {
+    paths: HashSet<[u8; 32]>,
+    in_order: VecDeque<[u8; 32]>,
+}
+
+impl Recent {
+    /// Whether the path is none of them. It is from now on.
+    fn is_new(&mut self, path: &[u8]) -> bool {
+        let path = crate::hash::Root::of(path).0;
+        if !self.paths.insert(path) {
+            return false;
+        }
+        self.in_order.push_back(path);
+        if self.in_order.len() > JOBS_AT_ONCE_MAX as usize * GROUP_FILES_MAX
+            && let Some(oldest) = self.in_order.pop_front()
+        {
+            self.paths.remove(&oldest);
+        }
+        true
+    }
 }
 
 impl std::fmt::Debug for Teller {
@@ -94,7 +123,7 @@ impl Observer for Teller {
     fn failed(&self, path: &[u8], failure: Failure, detail: Option<&str>) {
         self.report.file_failed(path, failure, detail);
         let mut tally = self.tally();
-        tally.failures.push(failure);
+        tally.failures.insert(failure);
         tally.summary.failed_files += 1;
     }
 
@@ -115,6 +144,9 @@ impl Observer for Teller {
     fn committed(&self, receipt: &Receipt, signature: &[u8; 64], unchanged: &[bool]) {
         self.keep(receipt, signature);
         for (file, unchanged) in receipt.files.iter().zip(unchanged) {
+            if !self.tally().told.is_new(&file.path) {
+                continue;
+            }
             let root = crate::hash::Root(file.root).to_hex();
             self.report.receipt(file, &root);
             let mut tally = self.tally();
@@ -160,5 +192,34 @@ impl Observer for Teller {
 
     fn notice(&self, words: &str) {
         self.report.notice(words);
+    }
+
+    fn started_over(&self) {
+        let mut tally = self.tally();
+        *tally = Tally { receipts_failed: tally.receipts_failed, ..Tally::default() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_that_is_made_again_is_told_once() {
+        let mut recent = Recent::default();
+        assert!(recent.is_new(b"a") && recent.is_new(b"b"));
+        assert!(!recent.is_new(b"a") && !recent.is_new(b"b"));
+    }
+
+    #[test]
+    fn what_was_told_is_remembered_within_bounds() {
+        let mut recent = Recent::default();
+        let most = JOBS_AT_ONCE_MAX as usize * GROUP_FILES_MAX;
+        for number in 0..=most {
+            assert!(recent.is_new(&number.to_le_bytes()));
+        }
+        assert_eq!((recent.paths.len(), recent.in_order.len()), (most, most));
+        assert!(recent.is_new(&0_usize.to_le_bytes()), "the oldest is forgotten");
+        assert!(!recent.is_new(&most.to_le_bytes()));
     }
 }

@@ -13,6 +13,7 @@ use super::ConnectError;
 use super::addresses::{first_of_all, listen_everywhere, reachable};
 use super::child::{Child, Remarks, Start};
 use super::line::{Caller, Pipe};
+use super::request::Askers;
 use super::ssh::{Ssh, Transport};
 use super::standing::{Standing, StandingAddress};
 use super::ticket::Ticket;
@@ -24,6 +25,9 @@ use crate::wire::endpoint::{self, Admitted, Listener};
 use crate::wire::identity::KeyPair;
 use crate::wire::{WhoseKey, WireError};
 
+/// What a person is told where [`Met::fell_back`].
+pub const NO_UDP: &str = "no UDP between the hosts: using the ssh connection; the checks are the same";
+
 /// A way to a receiver.
 #[derive(Debug)]
 pub enum Meeting {
@@ -33,6 +37,8 @@ pub enum Meeting {
     Ticket(Ticket),
     /// A receiver that stands somewhere and knows this sender's key.
     Standing(Standing),
+    /// A receiver that started this sender and asks it; the token to be proved to it.
+    Asked(Box<Askers>, [u8; 16]),
 }
 
 /// A receiver that this side starts.
@@ -144,6 +150,10 @@ impl Meeting {
             }
             Self::Standing(standing) => come_to(standing, environment, key).await,
             Self::Started(started) => started.connect(environment, key).await,
+            Self::Asked(askers, token) => {
+                let connection = askers.connect().await.ok_or(WireError::NoAnswer)?;
+                Ok(Met { connection, token: *token, fell_back: false })
+            }
         }
     }
 
@@ -157,7 +167,12 @@ impl Meeting {
     /// Waits until the receiver is known to have ended, where that can be known before its silence tells; forever elsewhere. The
     /// future may be dropped at any time.
     pub async fn ended(&mut self) {
-        let Self::Started(started) = self else { return std::future::pending().await };
+        let started = match self {
+            Self::Started(started) => started,
+            // The same receiver has come again.
+            Self::Asked(askers, _) => return askers.another().await,
+            Self::Ticket(_) | Self::Standing(_) => return std::future::pending().await,
+        };
         let Some(running) = &mut started.running else { return std::future::pending().await };
         let status = running.child.ended().await;
         tracing::debug!("the receiver ended: {status:?}");

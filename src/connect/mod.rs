@@ -13,6 +13,7 @@ pub mod known_peers;
 pub mod line;
 pub mod meeting;
 pub mod operand;
+pub mod request;
 pub mod ssh;
 pub mod standing;
 pub mod stdio;

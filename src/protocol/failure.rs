@@ -204,6 +204,18 @@ pub enum Failure {
     #[n(65)]
     #[error("transferred, but the source could not be removed")]
     SourceNotRemoved,
+    /// Options in a request that this version does not know.
+    #[n(60)]
+    #[error("the request holds what the other side does not understand")]
+    RequestNotUnderstood,
+    /// Something was offered that was not asked for, or less carefully than it was.
+    #[n(61)]
+    #[error("the other side offers what was not asked for")]
+    NotAskedFor,
+    /// The sender says that all is done, and neither sent this source nor said why not.
+    #[n(62)]
+    #[error("it was asked for, and was neither sent nor reported")]
+    NotSent,
 }
 
 /// What can be done about a [`Failure`].

@@ -10,6 +10,7 @@ pub mod link;
 pub mod message;
 pub mod receipt;
 pub mod receiving;
+pub mod request;
 pub mod selection;
 pub mod sending;
 pub mod terms;
@@ -142,6 +143,24 @@ pub mod limits {
     pub const UDP_SILENCE: Duration = Duration::from_secs(3);
     /// How often a receiver that knows where its sender is looks whether to call there.
     pub const CALL_EVERY: Duration = Duration::from_secs(1);
+    /// Sources and options in the request of a receiver that pulls.
+    pub const REQUEST_WORDS_MAX: usize = 4096;
+    /// Their bytes together.
+    pub const REQUEST_BYTES_MAX: usize = 128 << 10;
+    /// Longest path in a report of a sender that serves a request, in bytes: a source as it was asked for, and what lies
+    /// beneath it.
+    pub const REPORT_PATH_BYTES_MAX: usize = 2 * PATH_BYTES_MAX;
+    /// Reports that may wait until the receiver has heard them, before the walk waits, too.
+    pub const REPORTS_AHEAD: usize = 1024;
+    /// The most that may wait at all: what the jobs under way can add to [`REPORTS_AHEAD`]. A receiver that hears none is
+    /// dropped.
+    pub const REPORTS_WAITING_MAX: usize = REPORTS_AHEAD + 2 * JOBS_AT_ONCE_MAX as usize * GROUP_FILES_MAX;
+    /// A receiver that pulls says what it has heard after so many reports.
+    pub const REPORTS_PER_ANSWER: u64 = 64;
+    /// How often a sender that serves a request says how far it is.
+    pub const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+    /// How long a sender that serves a request, and lost its receiver, waits for it to come back.
+    pub const BACK_WITHIN: Duration = Duration::from_secs(60 * 60);
     /// How long a side that leaves waits until its last packets are out.
     pub const CLOSE_WAIT: Duration = Duration::from_secs(1);
     /// How long a child process may take to end once its standard input is closed.

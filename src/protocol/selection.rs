@@ -42,13 +42,13 @@ impl Selection {
 
     /// Adds the rules of a file: one a line; empty lines and those that begin with `#` or `;` are none.
     pub fn add_lines(&mut self, include: bool, text: &[u8]) -> Result<(), (usize, RuleError)> {
-        for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if !matches!(line.first(), None | Some(b'#' | b';')) {
-                self.add(include, line).map_err(|error| (number + 1, error))?;
-            }
-        }
-        Ok(())
+        Self::lines(text).try_for_each(|(number, line)| self.add(include, line).map_err(|error| (number, error)))
+    }
+
+    /// The rules of a file as [`Self::add`] takes them, each with the number of its line.
+    pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+        let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        (1..).zip(lines).filter(|(_, line)| !matches!(line.first(), None | Some(b'#' | b';')))
     }
 
     /// The rules as they were written.

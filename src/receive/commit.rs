@@ -39,6 +39,7 @@ pub(super) struct Committed {
     root: Root,
     stored: Stored,
     durable: Durable,
+    was_equal: bool,
 }
 
 impl Committed {
@@ -61,6 +62,11 @@ impl Committed {
     pub(super) fn durable(self) -> Durable {
         self.durable
     }
+
+    /// Whether the target was equal already.
+    pub(super) fn was_equal(self) -> bool {
+        self.was_equal
+    }
 }
 
 impl ReadBack {
@@ -69,7 +75,7 @@ impl ReadBack {
         match self.rename_checked(authorised) {
             Ok(file) => {
                 let Self { staging, length_bytes, root, stored } = self;
-                let committed = Committed { length_bytes, root, stored, durable: Durable::No };
+                let committed = Committed { length_bytes, root, stored, durable: Durable::No, was_equal: false };
                 Ok(Renamed { target: staging.into_target(), file, committed })
             }
             Err(failure) => Err(Box::new(NotRenamed { failure, staging: self.staging })),
@@ -156,7 +162,7 @@ pub(super) fn confirm(
     if !found.same_file(&seen) || found.length_bytes != seen.length_bytes {
         return Err(Failure::TargetChanged);
     }
-    Ok(Committed { length_bytes: seen.length_bytes, root: content.root, stored, durable })
+    Ok(Committed { length_bytes: seen.length_bytes, root: content.root, stored, durable, was_equal: true })
 }
 
 /// Flushes a directory, and every one above it whose name is not known to be flushed.

@@ -1,10 +1,12 @@
 //! What the jobs of one connection share, and what ends one that does not end well.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::asked::Answered;
 use super::directories::{Directories, Held};
 use super::quota::Quota;
 use super::receipt::Signer;
@@ -12,7 +14,7 @@ use super::stage::Arrivals;
 use crate::chunk::ChunkSize;
 use crate::hash::{PieceHash, Root};
 use crate::jobs::Jobs;
-use crate::protocol::entry::{DirectoryTable, FileEntry};
+use crate::protocol::entry::{DirectoryTable, FileEntry, Name};
 use crate::protocol::failure::Failure;
 use crate::protocol::keep::Keep;
 use crate::protocol::limits::{
@@ -63,6 +65,10 @@ pub(super) struct Session {
     pub(super) connection: Connection,
     pub(super) begin: Begin,
     pub(super) terms: Terms,
+    /// Names that may stand directly below the destination, where the person here asked for them by name.
+    pub(super) asked_names: Option<HashSet<Name>>,
+    /// Takes note of what the sender offers of it.
+    pub(super) answered: Option<Answered>,
     pub(super) directories: Directories,
     pub(super) jobs: Jobs<dyn Arrivals>,
     /// Queue of pieces out of QUIC.
@@ -104,6 +110,26 @@ impl Session {
             let streams = streams / (size.bytes() / CHUNK_BYTES_MIN);
             self.connection.allow_streams(JOBS_AT_ONCE_MAX + 1, streams.max(self.chunk_streams));
         }
+    }
+
+    /// Whether everything in an offer lies beneath what was asked for, where that was said by name.
+    pub(super) fn was_asked_for<'a>(
+        &self,
+        table: &DirectoryTable,
+        entries: impl Iterator<Item = (Option<u32>, &'a Name)>,
+    ) -> Result<(), Failure> {
+        let directories = table.entries().iter().filter(|entry| entry.parent.is_none()).map(|entry| &entry.name);
+        let entries = entries.filter(|(directory, _)| directory.is_none()).map(|(_, name)| name);
+        let names: Vec<&Name> = directories.chain(entries).collect();
+        if let Some(asked) = &self.asked_names
+            && !names.iter().all(|name| asked.contains(*name))
+        {
+            return Err(Failure::NotAskedFor);
+        }
+        if let Some(answered) = &self.answered {
+            answered.offered(names.into_iter());
+        }
+        Ok(())
     }
 
     /// Whether this sender may replace targets.

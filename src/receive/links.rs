@@ -87,7 +87,7 @@ fn make_all(session: &Session, directories: &DirectoryTable, links: &[LinkEntry]
         match settled {
             Ok((committed, unchanged)) => {
                 done.push(IndexedLink { index, durable: committed.durable(), unchanged });
-                signable.push((path_of(directories, link)?, link, committed));
+                signable.push((path_of(directories, link)?, link, committed, unchanged));
             }
             Err(failure) => failed.push(IndexedFailure { index, failure }),
         }

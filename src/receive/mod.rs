@@ -4,6 +4,7 @@
 //! must never be reordered is typestate: `Staging → Flushed → ReadBack → Renamed → Committed` ([`staging`], [`commit`]),
 //! and a receipt is made of nothing but `Committed` ([`receipt`]). **Nothing here knows the sending half.**
 
+mod asked;
 mod basis;
 mod commit;
 mod destination;
@@ -14,6 +15,7 @@ mod job;
 mod links;
 pub mod listen;
 mod prune;
+pub mod pull;
 pub mod quota;
 mod receipt;
 pub mod session;
@@ -25,6 +27,7 @@ mod verify;
 
 use std::io;
 
+pub use asked::{Answered, Asked};
 pub use session::{Ending, Policy, Receiver, RootPolicy};
 
 use crate::protocol::failure::Failure;

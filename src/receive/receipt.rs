@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::commit::Committed;
 use super::links::CommittedLink;
+use crate::outcome::Observer;
 use crate::protocol::entry::Attributes;
 use crate::protocol::link::LinkEntry;
 use crate::protocol::message::Signed;
@@ -19,40 +20,54 @@ pub(super) struct Signer {
     /// The receiving directory as it was told to the sender.
     pub(super) directory: Vec<u8>,
     pub(super) sender: PublicKey,
+    /// Is told of every receipt, where the person sits at this side.
+    pub(super) observer: Option<Arc<dyn Observer>>,
 }
 
 impl Signer {
     /// Signs for the committed files of one job, each with its path below the destination, the attributes that were asked
     /// for, and the sender's word.
     pub(super) fn sign(&self, files: impl IntoIterator<Item = (Vec<u8>, Attributes, Committed, Origin)>) -> Signed {
-        let files = files.into_iter().map(|(path, attributes, committed, origin)| ReceiptFile {
-            path,
-            attributes,
-            length_bytes: committed.length_bytes(),
-            root: committed.root().0,
-            proof: proof(committed, origin),
-            is_link: false,
-        });
-        self.sign_files(files.collect())
+        let mut unchanged = Vec::new();
+        let files: Vec<ReceiptFile> = files
+            .into_iter()
+            .map(|(path, attributes, committed, origin)| {
+                unchanged.push(committed.was_equal());
+                ReceiptFile {
+                    path,
+                    attributes,
+                    length_bytes: committed.length_bytes(),
+                    root: committed.root().0,
+                    proof: proof(committed, origin),
+                    is_link: false,
+                }
+            })
+            .collect();
+        self.sign_files(files, &unchanged)
     }
 
-    /// The same for links. What is known of them is known from their directory, through the cache.
+    /// The same for links, each with whether its target was equal already. What is known of them is known from their directory, through the cache.
     pub(super) fn sign_links<'a>(
         &self,
-        links: impl IntoIterator<Item = (Vec<u8>, &'a LinkEntry, CommittedLink)>,
+        links: impl IntoIterator<Item = (Vec<u8>, &'a LinkEntry, CommittedLink, bool)>,
     ) -> Signed {
-        let links = links.into_iter().map(|(path, link, committed)| ReceiptFile {
-            path,
-            attributes: link.attributes,
-            length_bytes: link.target.as_bytes().len() as u64,
-            root: link.target.root().0,
-            proof: Proof { origin: Origin::FirstRead, stored: Stored::Cache, durable: committed.durable() },
-            is_link: true,
+        let mut unchanged = Vec::new();
+        let links = links.into_iter().map(|(path, link, committed, was_equal)| {
+            unchanged.push(was_equal);
+            ReceiptFile {
+                path,
+                attributes: link.attributes,
+                length_bytes: link.target.as_bytes().len() as u64,
+                root: link.target.root().0,
+                proof: Proof { origin: Origin::FirstRead, stored: Stored::Cache, durable: committed.durable() },
+                is_link: true,
+            }
         });
-        self.sign_files(links.collect())
+        let links = links.collect();
+        self.sign_files(links, &unchanged)
     }
 
-    fn sign_files(&self, files: Vec<ReceiptFile>) -> Signed {
+    fn sign_files(&self, files: Vec<ReceiptFile>, unchanged: &[bool]) -> Signed {
         let key = self.identity.public();
         let receipt = Receipt {
             transfer: self.transfer,
@@ -63,6 +78,9 @@ impl Signer {
             files,
         };
         let signature = self.identity.sign(&receipt.statement());
+        if let Some(observer) = &self.observer {
+            observer.committed(&receipt, &signature, unchanged);
+        }
         Signed { time_seconds: receipt.time_seconds, key: key.0, signature }
     }
 }

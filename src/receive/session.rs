@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::asked::Asked;
 use super::destination::Destination;
 use super::directories::Directories;
 use super::job::{GROUP_NUMBERS, JobError, MEMORY_UNIT_BYTES, Session};
@@ -65,7 +66,7 @@ impl Policy {
     /// are carried as they are, with whatever belongs to a file; where the person here fixed a directory, none of it.
     #[must_use]
     pub fn new(root: RootPolicy, umask: u32) -> Self {
-        let is_same_person = matches!(root, RootPolicy::NamedBySender);
+        let is_same_person = matches!(root, RootPolicy::NamedBySender | RootPolicy::NamedHere(_));
         Self {
             root,
             replace: is_same_person,
@@ -89,6 +90,8 @@ pub enum RootPolicy {
     Fixed(PathBuf),
     /// The person at this host, who lets the sender name a path beneath this directory.
     Beneath(Arc<dyn Directory>),
+    /// The person at this host, who started the sender, too, and asked it for what it sends.
+    NamedHere(Asked),
 }
 
 /// A receiver: what stays the same over all its connections.
@@ -223,6 +226,9 @@ async fn begin(
     connection.raise_windows_to(receiver.policy.share.window_bytes);
     connection.allow_streams(JOBS_AT_ONCE_MAX + 1, receiver.policy.share.chunk_streams());
     let guards = guards(&receiver.policy, &begin)?;
+    if let RootPolicy::NamedHere(asked) = &receiver.policy.root {
+        asked.is_answered_by(&begin)?;
+    }
     let (disk, policy) = (Arc::clone(&receiver.environment.disk), receiver.policy.clone());
     let (named, single_file) = (begin.destination.clone(), begin.single_file);
     let destination = workers::run(move || match &policy.root {
@@ -230,11 +236,15 @@ async fn begin(
         RootPolicy::Fixed(path) => Destination::existing(disk.as_ref(), path),
         RootPolicy::Beneath(root) => Destination::beneath(root, &named, single_file, policy.umask),
         RootPolicy::NamedBySender => Destination::named(disk.as_ref(), &path_from(named), single_file, policy.umask),
+        RootPolicy::NamedHere(_) if !named.is_empty() => Err(Failure::NotAskedFor),
+        RootPolicy::NamedHere(asked) => {
+            Destination::named(disk.as_ref(), &asked.destination, single_file, policy.umask)
+        }
     })
     .await?;
     // Where the sender's person may not know this host's directories, they are not told.
     let told = match receiver.policy.root {
-        RootPolicy::NamedBySender | RootPolicy::Beneath(_) => bytes_of(&destination.path),
+        RootPolicy::NamedBySender | RootPolicy::Beneath(_) | RootPolicy::NamedHere(_) => bytes_of(&destination.path),
         RootPolicy::Fixed(_) => Vec::new(),
     };
     let file_name = destination.file_name.as_ref().map(|name| name.as_bytes().to_vec().into());
@@ -271,13 +281,20 @@ fn session(
     verify::start(STAGE_THREADS, jobs.clone(), to_verify, checked);
     let staging = stage::start(STAGE_THREADS, jobs.clone(), to_stage);
     let policy = &receiver.policy;
+    let asked = match &policy.root {
+        RootPolicy::NamedHere(asked) => Some(asked),
+        RootPolicy::NamedBySender | RootPolicy::Fixed(_) | RootPolicy::Beneath(_) => None,
+    };
     Arc::new(Session {
         signer: Signer {
             identity: Arc::clone(&receiver.identity),
             transfer: begin.transfer,
             directory: ready.directory.clone(),
             sender: connection.peer_key(),
+            observer: asked.map(|asked| Arc::clone(&asked.observer)),
         },
+        answered: asked.map(|asked| asked.answered.clone()),
+        asked_names: asked.and_then(|asked| asked.names(destination.file_name.as_ref())),
         connection: connection.clone(),
         terms: Terms::new(&begin, ready),
         records: begin.record && receiver.policy.records,
@@ -392,18 +409,22 @@ async fn first_message(
     match message {
         Some(FromSender::OfferGroup { directories, files, meant }) => {
             as_meant(session.terms.group(&directories, &files), meant)?;
+            session.was_asked_for(&directories, files.iter().map(|file| (file.entry.directory, &file.entry.name)))?;
             group::serve(session, directories, files, outgoing, incoming).await
         }
         Some(FromSender::OfferFile { job, directories, file, chunk_bytes, meant }) if job < GROUP_NUMBERS => {
             as_meant(session.terms.file(job, &directories, &file, chunk_bytes), meant)?;
+            session.was_asked_for(&directories, std::iter::once((file.directory, &file.name)))?;
             file::serve(session, file::Offer { job, directories, file, chunk_bytes }, outgoing, incoming).await
         }
         Some(FromSender::OfferLinks { directories, links, meant }) => {
             as_meant(session.terms.links(&directories, &links), meant)?;
+            session.was_asked_for(&directories, links.iter().map(|link| (link.directory, &link.name)))?;
             links::serve(session, directories, links, outgoing).await
         }
         Some(FromSender::FinishDirectories { directories: table, meant }) => {
             as_meant(session.terms.page(&table), meant)?;
+            session.was_asked_for(&table, std::iter::empty())?;
             let failed = workers::run(move || session.directories.finish(&table, session.attribute_umask)).await;
             let failed = failed.into_iter().map(|(index, failure)| IndexedFailure { index, failure }).collect();
             Ok(outgoing.send(&FromReceiver::Finished(failed)).await?)

@@ -13,6 +13,7 @@ mod moving;
 mod origin;
 mod prune;
 mod receipt;
+pub mod reporting;
 mod session;
 mod small_files;
 mod source;

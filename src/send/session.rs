@@ -328,6 +328,7 @@ async fn finish_directories(session: &Session, walked: &Walked) -> Result<(), Wi
 
 /// The last words: after them the receiver has nothing open any more.
 async fn end(session: &Session, mut outgoing: Outgoing, mut incoming: Incoming) -> Ended {
+    session.observer.all_told().await;
     let farewell = async {
         outgoing.send(&FromSender::End).await?;
         loop {

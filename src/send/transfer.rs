@@ -11,16 +11,13 @@ use super::backlog::Backlog;
 use super::session::{Opening, drive};
 use super::watched::Watched;
 use super::{Ended, Observer, Plan, walk};
-use crate::connect::meeting::Meeting;
+use crate::connect::meeting::{Meeting, NO_UDP};
 use crate::patience::Patience;
 use crate::progress::Counters;
 use crate::protocol::failure::Failure;
 use crate::seams::Environment;
 use crate::wire::connection::CloseReason;
 use crate::wire::identity::{KeyPair, random_bytes};
-
-/// What the person is told of a way out that nobody asked for.
-const NO_UDP: &str = "no UDP between the hosts: using the ssh connection; the checks are the same";
 
 /// Runs a transfer to its end.
 pub async fn run(

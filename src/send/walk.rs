@@ -350,6 +350,7 @@ impl Walk {
             {
                 names.push(name_hash(item.name.as_bytes()));
             }
+            self.observer.make_room();
             match item {
                 Ok(item) if item.kind == Some(Kind::Directory) => deeper.push(item.name),
                 Ok(item) => self.item(directory, &item.name, item.kind, None),

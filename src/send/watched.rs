@@ -1,5 +1,6 @@
 //! Counts failures on their way to the observer: what may only be done after a transfer without any asks here.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -53,5 +54,17 @@ impl Observer for Watched {
 
     fn notice(&self, words: &str) {
         self.inner.notice(words);
+    }
+
+    fn started_over(&self) {
+        self.inner.started_over();
+    }
+
+    fn make_room(&self) {
+        self.inner.make_room();
+    }
+
+    fn all_told(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.inner.all_told()
     }
 }
