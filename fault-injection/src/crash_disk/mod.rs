@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use careful::seams::disk::{Directory, Disk, DiskFile, Kind, Metadata, Writing};
+use careful::seams::disk::{Directory, Disk, DiskFile, Kind, Metadata, Spool, Writing};
 
 pub use content::{BLOCK_BYTES, Content, Written};
 pub use images::{Images, Model, Sampling};

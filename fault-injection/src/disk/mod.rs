@@ -19,7 +19,7 @@ use std::time::Duration;
 use careful::protocol::entry::{Name, is_staging_name};
 use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
 use careful::seams::disk::{
-    Account, AccountKind, Directory, Disk, DiskFile, DiskLink, Items, Metadata, Reading, Timestamp, Writing,
+    Account, AccountKind, Directory, Disk, DiskFile, DiskLink, Items, Metadata, Reading, Spool, Timestamp, Writing,
 };
 
 use crate::plan::{Fault, Place, Plan, Role, Side, Strike};

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use careful::seams::disk::{
-    Account, AccountKind, Directory, Disk, DiskFile, DiskLink, Items, Labels, Metadata, Reading, Timestamp, Writing,
+    Account, AccountKind, Directory, Disk, DiskFile, DiskLink, Items, Labels, Metadata, Reading, Spool, Timestamp,
+    Writing,
 };
 
 /// Device and inode.
