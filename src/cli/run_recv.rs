@@ -175,6 +175,8 @@ impl Receiving {
         let expires_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + arguments.expires;
         let expires_seconds = Some(expires_at.as_secs());
         let ticket = Ticket { receiver: key.public(), token, expires_seconds, addresses: reachable(address) };
+        // Whoever sees the ticket may end the program in order.
+        let stopped = stop_signal();
         self.report.ticket(&ticket.to_string());
         let policy = Policy {
             replace: arguments.replace,
@@ -188,7 +190,7 @@ impl Receiving {
         let waiting = Waiting { first: arguments.expires, again: BACK_WITHIN };
         let code = tokio::select! {
             received = one_transfer(receiver, &listener, waiting) => self.told(&received),
-            code = stop_signal() => code,
+            code = stopped => code,
         };
         listener.close().await;
         Ok(code)

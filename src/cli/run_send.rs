@@ -159,15 +159,18 @@ async fn transfer(
     teller.finish(&counters, early)
 }
 
-/// Resolves when a person or the system wants the program to end.
-pub(super) async fn stop_signal() -> ExitCode {
+/// Resolves when a person or the system wants the program to end. The signals are taken over at the call, not when it is first
+/// waited for.
+pub(super) fn stop_signal() -> impl Future<Output = ExitCode> {
     let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => ExitCode::Interrupted,
-        _ = terminate.recv() => ExitCode::Terminated,
+    async {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => ExitCode::Interrupted,
+            _ = terminate.recv() => ExitCode::Terminated,
+        }
     }
 }
 
