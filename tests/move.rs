@@ -131,8 +131,7 @@ fn transfer(plan: Plan, stores: bool, when_asked: impl Fn() + Send + Sync + 'sta
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let ended = runtime.block_on(run(Environment::real(), plan, meeting, key, told, Arc::new(Counters::default())));
     assert!(matches!(ended, Ended::Complete), "{ended:?}");
-    let failed = observer.2.lock().expect("no panic").clone();
-    failed
+    observer.2.lock().expect("no panic").clone()
 }
 
 fn plan(place: &Place) -> Plan {
