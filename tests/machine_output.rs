@@ -55,6 +55,15 @@ fn events_are_what_the_schema_says_and_all_that_it_says() {
         place.send(&["src/", "no\nthing", &ticket]).exits(23),
         listening.finish().exits(0),
         place.send(&["--quick", "src/", "in"]).exits(23),
+        place.send(&["--links", "src/", "copies"]).exits(0),
+        {
+            place.write("copies/no\nlonger", b"a");
+            place.send(&["--links", "--delete", "src/", "copies"]).exits(0)
+        },
+        {
+            place.write("mo\nved", b"a");
+            place.send(&["--move", "--receipts", "receipts", "mo\nved", "copies"]).exits(0)
+        },
         place.send(&["src", "no/such"]).exits(11),
         place.send(&["src", &ticket[..ticket.len() - 1]]).exits(2),
         run(&mut place.receiver(&["--json", "--listen", "127.0.0.1:0", "no/such"])).exits(11),
@@ -85,10 +94,11 @@ fn receipts_are_what_the_schema_says_and_all_that_it_says() {
     let place = Place::new();
     place.write("src/line\nbreak", b"a");
     place.random("src/large", 2 * CHUNK + 1, 1);
-    place.send(&["--receipts", "receipts", "src/", "d\ne"]).exits(0);
+    symlink("large", place.path("src/link")).expect("a link");
+    place.send(&["--links", "--receipts", "receipts", "src/", "d\ne"]).exits(0);
     let lines = String::from_utf8(place.read("receipts")).expect("UTF-8");
     let mut schema = Schema::of(RECEIPT);
     lines.lines().for_each(|line| schema.assert_holds(&serde_json::from_str(line).expect("JSON")));
-    assert_eq!(lines.lines().count(), 2);
+    assert_eq!(lines.lines().count(), 3);
     schema.assert_all_seen();
 }
