@@ -76,6 +76,7 @@ Examples:
 /// by default that the stored bytes, read back past the page cache, hash to what two reads of the source hash to, and
 /// that data and name were flushed. Where a file system cannot give that, the last line and the receipt say so, and
 /// --require makes it an error. After any interruption the same command finishes the work.
+#[allow(rustdoc::broken_intra_doc_links, reason = "for people at a terminal brackets mean what may be left out")]
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "careful-send",
@@ -187,6 +188,7 @@ impl Checked for SendArguments {
 /// With --listen it prints one ticket on standard output, waits for the sender that has it, serves one transfer and
 /// ends. The ticket holds a secret: who has it may write into DIR until it is used or has expired. With --stay it serves every
 /// sender whose key is in the list of --allow. `careful-recv key` prints the own key.
+#[allow(rustdoc::broken_intra_doc_links, reason = "for people at a terminal brackets mean what may be left out")]
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "careful-recv",
