@@ -177,7 +177,7 @@ async fn p1_a_name_that_was_not_asked_for_is_refused_before_anything_is_made() {
             let evil = DirectoryEntry { parent: None, name: name.clone(), attributes };
             let evil = DirectoryTable::new(vec![evil]).unwrap();
             let none = DirectoryTable::default();
-            let entry = FileEntry { directory: None, name, length_bytes: 1, attributes };
+            let entry = FileEntry { directory: None, name, length_bytes: 1, attributes, labels: None };
             let files = vec![GroupFile { entry: entry.clone(), root: None }];
             let large = FileEntry { length_bytes: 3 << 20, ..entry };
             let offers = [
@@ -190,7 +190,7 @@ async fn p1_a_name_that_was_not_asked_for_is_refused_before_anything_is_made() {
                     file: large,
                     chunk_bytes: 1 << 20,
                 },
-                FromSender::FinishDirectories { meant: terms.page(&evil), directories: evil },
+                FromSender::FinishDirectories { meant: terms.page(&evil, &[]), directories: evil, labels: Vec::new() },
             ];
             for offer in offers {
                 let (mut outgoing, mut incoming) = asking.connection.open_job().await.unwrap();

@@ -8,6 +8,7 @@ use std::process::{Output, Stdio};
 use careful::connect::ticket::Ticket;
 use careful::protocol::failure::Failure;
 use careful::protocol::keep::Keep;
+use careful::protocol::labels::Unset;
 use careful::protocol::message::{
     FileAnswer, FromReceiver, FromSender, GroupFileAnswer, Hash32, Have, IndexedHash, IndexedProof, Ready, Signed,
 };
@@ -114,7 +115,12 @@ async fn a_receipt_that_nobody_signed_is_no_success() {
                 vec![FromReceiver::GroupAnswer(vec![GroupFileAnswer::Present(root)])]
             }
             FromSender::CommitGroup(_) => {
-                let files = vec![IndexedProof { index: 0, stored: Stored::Device, durable: Durable::Yes }];
+                let files = vec![IndexedProof {
+                    index: 0,
+                    stored: Stored::Device,
+                    durable: Durable::Yes,
+                    unset: Unset::default(),
+                }];
                 vec![FromReceiver::GroupReceipt { files, failed: Vec::new(), signed: signed() }]
             }
             _ => Vec::new(),
@@ -187,7 +193,7 @@ async fn a_large_file_whose_receipt_is_forged_is_no_success() {
             FromSender::OfferFile { .. } => vec![
                 FromReceiver::FileAnswer(FileAnswer::Claim),
                 FromReceiver::Equal,
-                FromReceiver::FileReceipt { proof: proof(), signed: signed() },
+                FromReceiver::FileReceipt { proof: proof(), signed: signed(), unset: Unset::default() },
             ],
             _ => Vec::new(),
         },

@@ -154,9 +154,9 @@ impl Job {
 
     async fn offer_group_in(&mut self, directories: DirectoryTable, files: Vec<GroupFile>) -> Vec<GroupFileAnswer> {
         if let Some(terms) = self.2 {
-            let entry = |FileEntry { directory, name, length_bytes, attributes }: &FileEntry| {
+            let entry = |FileEntry { directory, name, length_bytes, attributes, labels }: &FileEntry| {
                 let path = directories.path_of(*directory, name).unwrap_or_default();
-                terms.entry(&path, *length_bytes, *attributes)
+                terms.entry(&path, *length_bytes, *attributes, labels.as_ref())
             };
             self.3 = files.iter().map(|file| entry(&file.entry)).collect();
         }
@@ -188,8 +188,8 @@ impl Job {
     }
 
     async fn finish(&mut self, directories: DirectoryTable) {
-        let meant = self.2.map_or(Hash32([0; 32]), |terms| terms.page(&directories));
-        self.say(FromSender::FinishDirectories { directories, meant }).await;
+        let meant = self.2.map_or(Hash32([0; 32]), |terms| terms.page(&directories, &[]));
+        self.say(FromSender::FinishDirectories { directories, meant, labels: Vec::new() }).await;
     }
 
     async fn prune(&mut self, directories: DirectoryTable, kept: Vec<u64>) -> FromReceiver {
@@ -229,7 +229,7 @@ fn attributes(mode: u32) -> Attributes {
 
 fn file(name: &str, length_bytes: u64, root: Option<Root>) -> GroupFile {
     let name = Name::new(name.as_bytes()).unwrap();
-    let entry = FileEntry { directory: None, name, length_bytes, attributes: attributes(0o644) };
+    let entry = FileEntry { directory: None, name, length_bytes, attributes: attributes(0o644), labels: None };
     GroupFile { entry, root: root.map(Into::into) }
 }
 
@@ -464,7 +464,7 @@ async fn offer_links(sender: &Sender, links: Vec<LinkEntry>) -> FromReceiver {
 
 fn link(directory: Option<u32>, name: &str, target: &str) -> LinkEntry {
     let (name, target) = (Name::new(name.as_bytes()).unwrap(), LinkTarget::new(target.as_bytes()).unwrap());
-    LinkEntry { directory, name, target, attributes: attributes(0o777) }
+    LinkEntry { directory, name, target, attributes: attributes(0o777), labels: None }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -517,8 +517,8 @@ async fn nothing_is_written_through_a_link_of_the_same_transfer() {
     assert_eq!(answers, refused);
 
     let mut job = sender.job().await;
-    let meant = sender.terms.unwrap().page(&directories);
-    job.say(FromSender::FinishDirectories { directories, meant }).await;
+    let meant = sender.terms.unwrap().page(&directories, &[]);
+    job.say(FromSender::FinishDirectories { directories, meant, labels: Vec::new() }).await;
     assert!(matches!(job.hear().await, FromReceiver::Finished(failed) if failed.len() == 1));
     receiver.check(sender).await;
 }

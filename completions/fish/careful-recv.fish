@@ -26,7 +26,11 @@ complete -c careful-recv -l min-size -d 'Leave out files smaller than SIZE' -r
 complete -c careful-recv -l max-size -d 'Leave out files larger than SIZE' -r
 complete -c careful-recv -l listen -d 'Wait for one transfer, and print the ticket for it' -r
 complete -c careful-recv -l accept -d 'What the sender may bring beside content, permissions and times' -r -f -a "links\t'Symbolic links that stay within the receiving directory'
-outside-links\t'Symbolic links, wherever they lead'"
+outside-links\t'Symbolic links, wherever they lead'
+xattrs\t'Extended attributes of users'
+acls\t'POSIX ACLs'
+owner\t'Owner and group'
+suid\t'Set-user-ID, set-group-ID and sticky bits, where the owner is set'"
 complete -c careful-recv -l expires -d 'How long the ticket is good for' -r
 complete -c careful-recv -l port -d 'UDP port to use, or several of which the first free one is taken' -r
 complete -c careful-recv -l allow -d 'The list of keys that may send, each with its directory' -r -F
@@ -39,6 +43,10 @@ complete -c careful-recv -l no-replace -d 'Never replace a file that exists and 
 complete -c careful-recv -s a -l archive -d 'What is on by itself, and --links'
 complete -c careful-recv -s l -l links -d 'Carry symbolic links as links'
 complete -c careful-recv -l safe-links -d 'Leave out links that lead out of the receiving directory'
+complete -c careful-recv -s X -l xattrs -d 'Carry extended attributes of users (user.*)'
+complete -c careful-recv -s A -l acls -d 'Carry POSIX ACLs'
+complete -c careful-recv -l owner -d 'Carry owner and group'
+complete -c careful-recv -l suid -d 'Carry set-user-ID, set-group-ID and sticky bits, too'
 complete -c careful-recv -s 4 -d 'Let ssh use IPv4 only'
 complete -c careful-recv -s 6 -d 'Let ssh use IPv6 only'
 complete -c careful-recv -s 0 -l from0 -d 'In the list of --files-from every path ends with a zero byte, as find -print0 writes it'

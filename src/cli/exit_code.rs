@@ -139,6 +139,11 @@ impl ExitCode {
             | Failure::NotRecorded
             | Failure::RecordDamaged
             | Failure::LinkNotAccepted
+            | Failure::OwnerNotSet
+            | Failure::XattrsNotSet
+            | Failure::AclsNotSet
+            | Failure::LabelsTooLarge
+            | Failure::NotAccepted
             | Failure::LinkLeadsOutside
             | Failure::NotDeleted
             | Failure::SourceNotRemoved

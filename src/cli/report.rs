@@ -375,6 +375,11 @@ pub(super) fn hint(failure: Failure) -> Option<&'static str> {
             return None;
         }
         Failure::NotAdmitted => "ask the receiver for a new ticket",
+        Failure::OwnerNotSet => "content is right; run the receiving side as root, or leave out --owner",
+        Failure::XattrsNotSet => "content is right; the receiving file system may have none, or no room for them",
+        Failure::AclsNotSet => "content is right; the receiving file system may be mounted without ACLs",
+        Failure::LabelsTooLarge => "leave out --xattrs, and send this file by itself",
+        Failure::NotAccepted => "let the receiver listen with --accept and these words, or leave the options out",
         Failure::LinkNotAccepted => "let the receiver listen with --accept links, or leave out --links",
         Failure::LinkLeadsOutside => {
             "let the receiver listen with --accept outside-links, or leave such links out with --safe-links"

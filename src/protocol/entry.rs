@@ -8,6 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use minicbor::{Decode, Encode};
 
+use super::labels::Labels;
 use super::limits::{DEPTH_MAX, DIRECTORIES_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX};
 
 /// First bytes of the name of every staging file.
@@ -128,7 +129,7 @@ impl<'b, C> Decode<'b, C> for Name {
 /// Mode and time of a file or directory, as they are carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Attributes {
-    /// Permission bits, at most 0o777 (suid, sgid and sticky are never carried).
+    /// Permission bits, at most 0o777; with suid, sgid and sticky only where that was asked for.
     #[n(0)]
     pub mode: u32,
     /// Last modification, seconds since 1970.
@@ -144,6 +145,12 @@ impl Attributes {
     #[must_use]
     pub fn permissions(self) -> u32 {
         self.mode & 0o777
+    }
+
+    /// Suid, sgid and sticky, for those who asked for them.
+    #[must_use]
+    pub fn special_bits(self) -> u32 {
+        self.mode & 0o7000
     }
 }
 
@@ -249,6 +256,9 @@ pub struct FileEntry {
     /// What it is to have in the end.
     #[n(3)]
     pub attributes: Attributes,
+    /// Owner and extended attributes, where any of them are carried.
+    #[n(4)]
+    pub labels: Option<Labels>,
 }
 
 #[cfg(test)]

@@ -156,6 +156,26 @@ pub enum Failure {
     #[n(41)]
     #[error("the receiver takes no links that lead out of its directory")]
     LinkLeadsOutside,
+    /// Owner or group could not be set.
+    #[n(42)]
+    #[error("its owner or group could not be set")]
+    OwnerNotSet,
+    /// Extended attributes of users could not be set.
+    #[n(43)]
+    #[error("its extended attributes could not be set")]
+    XattrsNotSet,
+    /// ACLs could not be set.
+    #[n(44)]
+    #[error("its ACLs could not be set")]
+    AclsNotSet,
+    /// More of owner and extended attributes than is carried.
+    #[n(70)]
+    #[error("it has more extended attributes than are carried")]
+    LabelsTooLarge,
+    /// Something that was to be carried is nothing that the receiving side takes.
+    #[n(71)]
+    #[error("not all that was asked for is taken by the receiver")]
+    NotAccepted,
     /// The sender's key is not, or no longer, among those that a standing receiver admits.
     #[n(50)]
     #[error("the receiver does not admit this sender's key")]

@@ -13,16 +13,53 @@ pub struct Keep {
     /// Links that lead out of the receiving directory: with an absolute target, or by `..`.
     #[n(1)]
     pub outside_links: bool,
+    /// Extended attributes of users.
+    #[n(2)]
+    pub xattrs: bool,
+    /// POSIX ACLs.
+    #[n(3)]
+    pub acls: bool,
+    /// Owner and group.
+    #[n(4)]
+    pub owner: bool,
+    /// Suid, sgid and sticky, where the owner is carried and set.
+    #[n(5)]
+    pub suid: bool,
 }
 
 impl Keep {
     /// Everything: where the same person started both sides, the sender alone decides.
-    pub const ALL: Self = Self { links: true, outside_links: true };
+    pub const ALL: Self = Self { links: true, outside_links: true, xattrs: true, acls: true, owner: true, suid: true };
 
     /// What is both asked for here and allowed there.
     #[must_use]
     pub fn and(self, allowed: Self) -> Self {
-        Self { links: self.links && allowed.links, outside_links: self.outside_links && allowed.outside_links }
+        Self {
+            links: self.links && allowed.links,
+            outside_links: self.outside_links && allowed.outside_links,
+            xattrs: self.xattrs && allowed.xattrs,
+            acls: self.acls && allowed.acls,
+            owner: self.owner && allowed.owner,
+            suid: self.suid && allowed.suid,
+        }
+    }
+
+    /// Whether files have more than content, mode and time.
+    #[must_use]
+    pub fn has_labels(self) -> bool {
+        self.xattrs || self.acls || self.owner
+    }
+
+    /// The words for what is in this and not in the other, as options name them; links apart, which are told one by one.
+    #[must_use]
+    pub fn words_beyond(self, other: Self) -> Vec<&'static str> {
+        let each = [
+            (self.xattrs && !other.xattrs, "xattrs"),
+            (self.acls && !other.acls, "acls"),
+            (self.owner && !other.owner, "owner"),
+            (self.suid && !other.suid, "suid"),
+        ];
+        each.into_iter().filter_map(|(is_beyond, word)| is_beyond.then_some(word)).collect()
     }
 
     /// Whether all of this is in the other, too.

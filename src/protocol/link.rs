@@ -3,6 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use super::entry::{Attributes, Name};
+use super::labels::Labels;
 use super::limits::LINK_TARGET_BYTES_MAX;
 use crate::hash::Root;
 
@@ -89,6 +90,9 @@ pub struct LinkEntry {
     /// The link's own time; a link has no mode of its own.
     #[n(3)]
     pub attributes: Attributes,
+    /// Its own owner, where owners are carried.
+    #[n(4)]
+    pub labels: Option<Labels>,
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use minicbor::{Decode, Encode};
 use super::entry::{DirectoryTable, FileEntry};
 use super::failure::Failure;
 use super::keep::Keep;
+use super::labels::{IndexedLabels, Unset};
 use super::limits::MESSAGE_BYTES_MAX;
 use super::link::LinkEntry;
 use super::receipt::{Durable, Origin, Proof, Stored};
@@ -147,6 +148,9 @@ pub enum FromSender {
         /// See [`Terms::page`](super::terms::Terms::page).
         #[n(1)]
         meant: Hash32,
+        /// Of those that have any to be carried.
+        #[n(2)]
+        labels: Vec<IndexedLabels>,
     },
     /// All targets of the transfer are committed: remove, or count, what a directory holds beside them.
     #[n(15)]
@@ -242,6 +246,9 @@ pub enum FromReceiver {
         /// The signature.
         #[n(1)]
         signed: Signed,
+        /// What of its labels could not be set.
+        #[n(2)]
+        unset: Unset,
     },
     /// The links of an offer that are made, flushed and read again, and the signature of their receipt.
     #[n(18)]
@@ -528,6 +535,9 @@ pub struct IndexedProof {
     /// The receiver's word.
     #[n(2)]
     pub durable: Durable,
+    /// What of its labels could not be set.
+    #[n(3)]
+    pub unset: Unset,
 }
 
 /// A link with this number that is made.
@@ -542,6 +552,9 @@ pub struct IndexedLink {
     /// Whether the same link was there already.
     #[n(2)]
     pub unchanged: bool,
+    /// What of its labels could not be set.
+    #[n(3)]
+    pub unset: Unset,
 }
 
 /// What went wrong with the file or directory with this number.
@@ -740,6 +753,7 @@ mod tests {
             name: super::super::entry::Name::new(b"a").expect("a name"),
             target: super::super::link::LinkTarget::new(b"b").expect("a target"),
             attributes: super::super::entry::Attributes { mode: 0o777, modified_seconds: 1, modified_nanoseconds: 2 },
+            labels: None,
         };
         let links = FromSender::OfferLinks {
             directories: DirectoryTable::default(),

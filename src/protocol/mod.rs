@@ -6,6 +6,7 @@
 pub mod entry;
 pub mod failure;
 pub mod keep;
+pub mod labels;
 pub mod link;
 pub mod message;
 pub mod receipt;
@@ -51,6 +52,17 @@ pub mod limits {
     pub const LINK_TARGET_BYTES_MAX: usize = 4095;
     /// Most links in one message. Their names and targets count as those of a group do.
     pub const LINKS_MAX: usize = 512;
+    /// Most extended attributes of one file or directory.
+    pub const LABELS_MAX: usize = 256;
+    /// Most bytes of owner and extended attributes of one file or directory, names included: with those of a whole group
+    /// before it they fit into a message.
+    pub const LABELS_BYTES_MAX: usize = 64 << 10;
+    // A message is closed when it holds so many bytes of names and labels, and one more entry may follow.
+    const _: () = assert!(GROUP_NAMES_BYTES_MAX + LABELS_BYTES_MAX + 8 * PATH_BYTES_MAX <= MESSAGE_BYTES_MAX);
+    /// Most bytes of the labels of directories that the sender keeps until the end.
+    pub const DIRECTORY_LABELS_BYTES_MAX: usize = 32 << 20;
+    /// Longest name of a user or group, in bytes.
+    pub const ACCOUNT_NAME_BYTES_MAX: usize = 256;
     /// Groups under way at once.
     pub const GROUPS_AT_ONCE: usize = 4;
     /// Large files under way at once.

@@ -7,6 +7,7 @@
 use minicbor::Encode;
 
 use super::entry::{Attributes, DirectoryTable, FileEntry};
+use super::labels::{IndexedLabels, Labels};
 use super::link::LinkEntry;
 use super::message::{Begin, GroupFile, Hash32, Prune, Ready};
 use crate::hash::Root;
@@ -43,8 +44,8 @@ impl Terms {
 
     /// A page of finished directories, likewise.
     #[must_use]
-    pub fn page(self, directories: &DirectoryTable) -> Hash32 {
-        hash(b"careful page, version 1\0", (self, directories))
+    pub fn page(self, directories: &DirectoryTable, labels: &[IndexedLabels]) -> Hash32 {
+        hash(b"careful page, version 1\0", (self, directories, labels))
     }
 
     /// What may be removed, likewise.
@@ -54,11 +55,11 @@ impl Terms {
     }
 
     /// A file of the session, compared once more right before its rename: its path below the receiving directory, joined by
-    /// slashes, its length, mode and time.
+    /// slashes, its length, mode and time, and its labels.
     #[must_use]
-    pub fn entry(self, path: &[u8], length_bytes: u64, attributes: Attributes) -> Hash32 {
+    pub fn entry(self, path: &[u8], length_bytes: u64, attributes: Attributes, labels: Option<&Labels>) -> Hash32 {
         let path = minicbor::bytes::ByteVec::from(path.to_vec());
-        hash(b"careful entry, version 1\0", (self, path, length_bytes, attributes))
+        hash(b"careful entry, version 1\0", (self, path, length_bytes, attributes, labels))
     }
 }
 
@@ -97,7 +98,7 @@ mod tests {
 
     #[test]
     fn whatever_was_agreed_on_is_part_of_every_entry() {
-        let entry = |begin: &Begin, ready: &Ready| Terms::new(begin, ready).entry(b"a/b", 3, ATTRIBUTES);
+        let entry = |begin: &Begin, ready: &Ready| Terms::new(begin, ready).entry(b"a/b", 3, ATTRIBUTES, None);
         let whole = entry(&begin(), &ready());
         let changes: [fn(&mut Begin); 9] = [
             |begin| begin.transfer[0] ^= 1,
@@ -123,11 +124,11 @@ mod tests {
     #[test]
     fn path_length_mode_and_time_are_part_of_an_entry() {
         let terms = Terms::new(&begin(), &ready());
-        let whole = terms.entry(b"a/b", 3, ATTRIBUTES);
-        assert_ne!(terms.entry(b"a/c", 3, ATTRIBUTES), whole);
-        assert_ne!(terms.entry(b"a/b", 2, ATTRIBUTES), whole);
-        assert_ne!(terms.entry(b"a/b", 3, Attributes { mode: 0o640, ..ATTRIBUTES }), whole);
-        assert_ne!(terms.entry(b"a/b", 3, Attributes { modified_seconds: 6, ..ATTRIBUTES }), whole);
-        assert_ne!(terms.entry(b"a/b", 3, Attributes { modified_nanoseconds: 9, ..ATTRIBUTES }), whole);
+        let whole = terms.entry(b"a/b", 3, ATTRIBUTES, None);
+        assert_ne!(terms.entry(b"a/c", 3, ATTRIBUTES, None), whole);
+        assert_ne!(terms.entry(b"a/b", 2, ATTRIBUTES, None), whole);
+        assert_ne!(terms.entry(b"a/b", 3, Attributes { mode: 0o640, ..ATTRIBUTES }, None), whole);
+        assert_ne!(terms.entry(b"a/b", 3, Attributes { modified_seconds: 6, ..ATTRIBUTES }, None), whole);
+        assert_ne!(terms.entry(b"a/b", 3, Attributes { modified_nanoseconds: 9, ..ATTRIBUTES }, None), whole);
     }
 }

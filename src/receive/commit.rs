@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use super::directories::Held;
 use super::failure_of;
-use super::staging::{ReadBack, Staging, Target, modified, record_equal, sync_failed};
+use super::labels::Wanted;
+use super::staging::{ReadBack, Staging, Target, record_equal, sync_failed};
 use crate::hash::Root;
-use crate::protocol::entry::Attributes;
 use crate::protocol::failure::Failure;
+use crate::protocol::labels::Unset;
 use crate::protocol::receipt::{Durable, Stored};
 use crate::record::Content;
 use crate::seams::disk::{DiskFile, Kind, Metadata};
@@ -40,6 +41,7 @@ pub(super) struct Committed {
     stored: Stored,
     durable: Durable,
     was_equal: bool,
+    unset: Unset,
 }
 
 impl Committed {
@@ -67,6 +69,11 @@ impl Committed {
     pub(super) fn was_equal(self) -> bool {
         self.was_equal
     }
+
+    /// What of its labels could not be set.
+    pub(super) fn unset(self) -> Unset {
+        self.unset
+    }
 }
 
 impl ReadBack {
@@ -75,7 +82,8 @@ impl ReadBack {
         match self.rename_checked(authorised) {
             Ok(file) => {
                 let Self { staging, length_bytes, root, stored } = self;
-                let committed = Committed { length_bytes, root, stored, durable: Durable::No, was_equal: false };
+                let (durable, unset) = (Durable::No, staging.unset());
+                let committed = Committed { length_bytes, root, stored, durable, was_equal: false, unset };
                 Ok(Renamed { target: staging.into_target(), file, committed })
             }
             Err(failure) => Err(Box::new(NotRenamed { failure, staging: self.staging })),
@@ -137,24 +145,20 @@ pub(super) fn settle(renamed: Vec<Renamed>) -> Vec<Result<Committed, Failure>> {
 pub(super) fn confirm(
     target: &Target,
     file: &dyn DiskFile,
-    attributes: Attributes,
-    umask: u32,
+    wanted: Wanted<'_>,
     content: &Content,
     records: bool,
     stored: Stored,
 ) -> Result<Committed, Failure> {
     let seen = target.seen.ok_or(Failure::TargetChanged)?;
     let adjust = || {
-        let mode = attributes.permissions() & !umask;
-        if seen.is_own && seen.mode != mode {
-            file.set_mode(mode)?;
+        let unset = wanted.rules.adjust(file, &seen, wanted)?;
+        if seen.is_own && records {
+            record_equal(file, &seen, content)?;
         }
-        if seen.is_own && seen.modified != modified(attributes) {
-            file.set_modified(modified(attributes))?;
-        }
-        if seen.is_own && records { record_equal(file, &seen, content) } else { Ok(()) }
+        Ok(unset)
     };
-    adjust().map_err(|error| failure_of("set mode and time", &error))?;
+    let unset = adjust().map_err(|error| failure_of("set mode and time", &error))?;
     file.sync_all().map_err(|error| sync_failed(&error))?;
     let durable = flush(&target.place)?;
     let found = target.place.directory.metadata_of(target.name.as_os_str());
@@ -162,7 +166,7 @@ pub(super) fn confirm(
     if !found.same_file(&seen) || found.length_bytes != seen.length_bytes {
         return Err(Failure::TargetChanged);
     }
-    Ok(Committed { length_bytes: seen.length_bytes, root: content.root, stored, durable, was_equal: true })
+    Ok(Committed { length_bytes: seen.length_bytes, root: content.root, stored, durable, was_equal: true, unset })
 }
 
 /// Flushes a directory, and every one above it whose name is not known to be flushed.

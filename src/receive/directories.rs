@@ -10,9 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::destination::Destination;
 use super::failure_of;
+use super::labels::{Rules, Wanted};
 use crate::protocol::entry::{Attributes, DirectoryTable, Name};
 use crate::protocol::failure::Failure;
-use crate::seams::disk::{Directory, Timestamp};
+use crate::protocol::labels::{IndexedLabels, Labels, Unset};
+use crate::seams::disk::Directory;
 
 /// Directories held open beyond those in use.
 const HELD_MAX: usize = 128;
@@ -133,19 +135,28 @@ impl Directories {
 
     /// Gives the directories their final mode and time and flushes them. The mode of a directory changes only if it is the
     /// one that [`Directories::resolve`] made it with: what was there before keeps its own.
-    pub(super) fn finish(&self, table: &DirectoryTable, umask: u32) -> Vec<(u32, Failure)> {
+    pub(super) fn finish(
+        &self,
+        table: &DirectoryTable,
+        labels: &[IndexedLabels],
+        rules: &Rules,
+    ) -> Vec<(u32, Failure)> {
         let mut failed = Vec::new();
-        let resolved = self.resolve(table, umask);
+        let resolved = self.resolve(table, rules.umask());
+        let labels: HashMap<u32, &Labels> = labels.iter().map(|each| (each.index, &each.labels)).collect();
         // Deepest first: a directory that loses its owner's rights must not stand in the way of one beneath it.
         for (position, held) in resolved.into_iter().enumerate().rev() {
             let attributes = table.entries()[position].attributes;
+            let position = u32::try_from(position).expect("tables are short");
+            let wanted = Wanted { attributes, labels: labels.get(&position).copied(), rules, sets_mode: true };
             let done = held.and_then(|held| {
-                settle(held.directory.as_ref(), attributes, umask)
-                    .and_then(|()| held.flush_names_above())
-                    .map_err(|error| failure_of("finish a directory", &error))
+                let settled = settle(held.directory.as_ref(), wanted);
+                let settled = settled.and_then(|unset| held.flush_names_above().map(|()| unset));
+                settled.map_err(|error| failure_of("finish a directory", &error))
             });
-            if let Err(failure) = done {
-                failed.push((u32::try_from(position).expect("tables are short"), failure));
+            match done {
+                Ok(unset) => failed.extend(unset.failures().map(|failure| (position, failure))),
+                Err(failure) => failed.push((position, failure)),
             }
         }
         failed
@@ -160,17 +171,13 @@ fn not_opened(error: &io::Error) -> Failure {
     }
 }
 
-fn settle(directory: &dyn Directory, attributes: Attributes, umask: u32) -> io::Result<()> {
-    let metadata = directory.metadata()?;
-    let (working, wanted) = (working_mode(attributes) & !umask, attributes.permissions() & !umask);
-    if metadata.is_own && metadata.mode != wanted && metadata.mode == working {
-        directory.set_mode(wanted)?;
-    }
-    let modified = Timestamp { seconds: attributes.modified_seconds, nanoseconds: attributes.modified_nanoseconds };
-    if metadata.is_own && metadata.modified != modified {
-        directory.set_modified(modified)?;
-    }
-    directory.sync()
+fn settle(directory: &dyn Directory, wanted: Wanted<'_>) -> io::Result<Unset> {
+    let found = directory.metadata()?;
+    // Only one that was made here has this mode; any other keeps its own.
+    let sets_mode = found.mode == working_mode(wanted.attributes) & !wanted.rules.umask();
+    let unset = wanted.rules.adjust(directory, &found, Wanted { sets_mode, ..wanted })?;
+    directory.sync()?;
+    Ok(unset)
 }
 
 /// While a directory is being filled its owner may do everything in it.

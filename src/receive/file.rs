@@ -300,7 +300,7 @@ impl FileJob {
                 self.session.charge(&self.path, self.geometry.length_bytes())?;
                 // What an earlier run left stays, whatever happens now; a file made for nothing does not.
                 let has_content = target.has_staging();
-                let staging = Staging::open(target, Writing::PastCache)?;
+                let staging = Staging::open(target, Writing::PastCache, &self.session.rules)?;
                 if let Err(error) = staging.file().allocate(self.geometry.length_bytes()) {
                     let failure = failure_of("reserve space", &error);
                     if !has_content {
@@ -431,10 +431,9 @@ impl FileJob {
             Phase::Flushed(flushed) => flushed.write_again(),
             Phase::Unopened(_) | Phase::Over => return Err(Failure::Protocol),
         };
-        let umask = self.session.attribute_umask;
         let (length, reading) = (self.geometry.length_bytes(), self.session.reading());
         let content = self.content();
-        *phase = Phase::Flushed(staging.flush(length, self.entry.attributes, umask, reading, content.as_ref())?);
+        *phase = Phase::Flushed(staging.flush(length, self.session.wanted(&self.entry), reading, content.as_ref())?);
         Ok(())
     }
 
@@ -519,7 +518,9 @@ impl FileJob {
         let committed = workers::run(move || job.commit_now(root)).await?;
         self.session.settle(&self.path);
         let signed = self.session.signer.sign([(path, self.entry.attributes, committed, origin)]);
-        outgoing.send(&FromReceiver::FileReceipt { proof: proof(committed, origin), signed }).await?;
+        outgoing
+            .send(&FromReceiver::FileReceipt { proof: proof(committed, origin), signed, unset: committed.unset() })
+            .await?;
         Ok(())
     }
 
@@ -556,9 +557,8 @@ impl FileJob {
                 let file = target.open_seen(Reading::Cached)?;
                 // A target is always read past the cache where that can be done, whatever was asked for.
                 let stored = if from_device { Stored::Device } else { Stored::Cache };
-                let umask = self.session.attribute_umask;
-                let (attributes, records) = (self.entry.attributes, self.session.records);
-                commit::confirm(&target, file.as_ref(), attributes, umask, &content, records, stored)
+                let (wanted, records) = (self.session.wanted(&self.entry), self.session.records);
+                commit::confirm(&target, file.as_ref(), wanted, &content, records, stored)
             }
             Phase::Writing(_) | Phase::Over => Err(Failure::Protocol),
         }

@@ -137,7 +137,7 @@ impl File {
 impl GroupJob {
     /// Makes the directories and looks at what is there of each file.
     fn prepare(session: Arc<Session>, directories: DirectoryTable, files: Vec<GroupFile>) -> Self {
-        let places = session.directories.resolve(&directories, session.attribute_umask);
+        let places = session.directories.resolve(&directories, session.rules.umask());
         let mut names = HashSet::with_capacity(files.len());
         let files = files
             .into_iter()
@@ -260,10 +260,9 @@ impl GroupJob {
     ) -> Vec<(usize, PieceHash, Result<Flushed, Failure>)> {
         if written.len() <= FLUSH_ONE_BY_ONE_MAX {
             let flush_one = |(index, staging, expected, length): (usize, Staging, PieceHash, u64)| {
-                let attributes = self.files[index].entry.attributes;
-                let (umask, reading) = (self.session.attribute_umask, self.session.reading());
+                let wanted = self.session.wanted(&self.files[index].entry);
                 let content = self.session.content(length, expected);
-                (index, expected, staging.flush(length, attributes, umask, reading, content.as_ref()))
+                (index, expected, staging.flush(length, wanted, self.session.reading(), content.as_ref()))
             };
             return written.into_iter().map(flush_one).collect();
         }
@@ -343,8 +342,8 @@ impl GroupJob {
     fn confirm(&self, entry: &FileEntry, target: &Target, root: Root, stored: Stored) -> Result<Committed, Failure> {
         let file = target.open_seen(Reading::Cached)?;
         let content = Content::whole(entry.length_bytes, root);
-        let (umask, records) = (self.session.attribute_umask, self.session.records);
-        commit::confirm(target, file.as_ref(), entry.attributes, umask, &content, records, stored)
+        let records = self.session.records;
+        commit::confirm(target, file.as_ref(), self.session.wanted(entry), &content, records, stored)
     }
 
     fn receipt(&self, done: Vec<(IndexedOrigin, Vec<u8>, Committed)>, failed: Vec<IndexedFailure>) -> FromReceiver {
@@ -354,7 +353,12 @@ impl GroupJob {
             let entry = &self.files[named.index as usize].entry;
             self.session.settle(&path);
             signable.push((path, entry.attributes, committed, named.origin));
-            files.push(IndexedProof { index: named.index, stored: committed.stored(), durable: committed.durable() });
+            files.push(IndexedProof {
+                index: named.index,
+                stored: committed.stored(),
+                durable: committed.durable(),
+                unset: committed.unset(),
+            });
         }
         FromReceiver::GroupReceipt { files, failed, signed: self.session.signer.sign(signable) }
     }
@@ -363,10 +367,10 @@ impl GroupJob {
         let file = self.files.get(piece.index as usize).ok_or(Failure::Protocol)?;
         let mut slot = file.slot();
         let staging = match std::mem::replace(&mut *slot, Slot::Over) {
-            Slot::Absent(target) => Staging::open(target, Writing::Cached)?,
+            Slot::Absent(target) => Staging::open(target, Writing::Cached, &self.session.rules)?,
             Slot::Present(target, ..) => {
                 charge(&self.session, &self.directories, &file.entry)?;
-                Staging::open(target, Writing::Cached)?
+                Staging::open(target, Writing::Cached, &self.session.rules)?
             }
             Slot::Writing(staging, _) => staging,
             Slot::ReadBack(read_back) => read_back.write_again(),
@@ -377,8 +381,7 @@ impl GroupJob {
             write_all(staging.file().as_ref(), &piece.bytes, 0)?;
             staging.file().set_length(piece.bytes.len() as u64)?;
             let content = piece.hash.and_then(|hash| self.session.content(piece.bytes.len() as u64, hash));
-            let (umask, reading) = (self.session.attribute_umask, self.session.reading());
-            staging.set_attributes(file.entry.attributes, umask, reading, content.as_ref())
+            staging.set_attributes(self.session.wanted(&file.entry), self.session.reading(), content.as_ref())
         };
         match write() {
             Ok(()) => {
@@ -482,15 +485,14 @@ fn look(session: &Session, entry: &FileEntry, target: Target, root: Option<Root>
 
 /// A staging file of an earlier run counts if it has the root.
 fn take_over(session: &Session, entry: &FileEntry, target: Target, root: Option<Root>) -> Result<Slot, Failure> {
-    let staging = Staging::open(target, Writing::Cached)?;
+    let staging = Staging::open(target, Writing::Cached, &session.rules)?;
     let length = staging.file().metadata().map_err(|error| failure_of("look at a staging file", &error))?.length_bytes;
     let Some(root) = root.filter(|_| length == entry.length_bytes) else {
         return Ok(Slot::Writing(staging, None));
     };
     // Flushed first: an error still pending would show here.
     let content = session.content(length, PieceHash(root.0));
-    let (umask, reading) = (session.attribute_umask, session.reading());
-    let flushed = staging.flush(length, entry.attributes, umask, reading, content.as_ref())?;
+    let flushed = staging.flush(length, session.wanted(entry), session.reading(), content.as_ref())?;
     let reader = flushed.staging().reader(session.reading())?;
     if root_of(reader.as_ref(), length)? == root {
         let stored = match session.begin.stored {

@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::asked::Answered;
 use super::directories::{Directories, Held};
+use super::labels::{Rules, Wanted};
 use super::quota::Quota;
 use super::receipt::Signer;
 use super::stage::Arrivals;
@@ -78,8 +79,8 @@ pub(super) struct Session {
     pub(super) readers: Workers,
     pub(super) signer: Signer,
     pub(super) heard: Heard,
-    /// Taken off the modes that are carried.
-    pub(super) attribute_umask: u32,
+    /// How modes, owners and labels are set.
+    pub(super) rules: Rules,
     pub(super) replace: bool,
     /// Whether a record is stored with each copy.
     pub(super) records: bool,
@@ -148,6 +149,11 @@ impl Session {
         self.jobs.all().iter().for_each(|job| job.look(is_idle));
     }
 
+    /// What the file of this entry is to have in the end.
+    pub(super) fn wanted<'a>(&'a self, entry: &'a FileEntry) -> Wanted<'a> {
+        Wanted { attributes: entry.attributes, labels: entry.labels.as_ref(), rules: &self.rules, sets_mode: true }
+    }
+
     /// How the stored copy is to be read back.
     pub(super) fn reading(&self) -> Reading {
         if self.begin.stored == Stored::Device { Reading::PastCache } else { Reading::Cached }
@@ -198,7 +204,7 @@ impl Session {
     /// The directory of an entry, opened or made with all above it. Blocks.
     pub(super) fn place_of(&self, table: &DirectoryTable, directory: Option<u32>) -> Result<Arc<Held>, Failure> {
         let Some(directory) = directory else { return Ok(Arc::clone(self.directories.root())) };
-        let mut resolved = self.directories.resolve(table, self.attribute_umask);
+        let mut resolved = self.directories.resolve(table, self.rules.umask());
         if directory as usize >= resolved.len() {
             return Err(Failure::Protocol);
         }
@@ -214,7 +220,7 @@ impl Session {
         meant: Hash32,
     ) -> Result<Vec<u8>, Failure> {
         let path = Self::offered_path(table, entry)?;
-        let told = self.terms.entry(&path, entry.length_bytes, entry.attributes);
+        let told = self.terms.entry(&path, entry.length_bytes, entry.attributes, entry.labels.as_ref());
         if told == meant { Ok(path) } else { Err(Failure::Garbled) }
     }
 

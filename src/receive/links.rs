@@ -16,6 +16,7 @@ use super::job::{JobError, Session};
 use super::staging::modified;
 use crate::protocol::entry::DirectoryTable;
 use crate::protocol::failure::Failure;
+use crate::protocol::labels::{Labels, Unset};
 use crate::protocol::limits::{LINKS_MAX, PATH_BYTES_MAX};
 use crate::protocol::link::LinkEntry;
 use crate::protocol::message::{FromReceiver, IndexedFailure, IndexedLink};
@@ -48,6 +49,7 @@ pub(super) async fn serve(
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CommittedLink {
     durable: Durable,
+    unset: Unset,
 }
 
 impl CommittedLink {
@@ -62,10 +64,11 @@ struct Made {
     place: Arc<Held>,
     itself: Metadata,
     unchanged: bool,
+    unset: Unset,
 }
 
 fn make_all(session: &Session, directories: &DirectoryTable, links: &[LinkEntry]) -> Result<FromReceiver, Failure> {
-    let places = session.directories.resolve(directories, session.attribute_umask);
+    let places = session.directories.resolve(directories, session.rules.umask());
     let made: Vec<Result<Made, Failure>> = links
         .iter()
         .map(|link| {
@@ -86,7 +89,8 @@ fn make_all(session: &Session, directories: &DirectoryTable, links: &[LinkEntry]
         });
         match settled {
             Ok((committed, unchanged)) => {
-                done.push(IndexedLink { index, durable: committed.durable(), unchanged });
+                let unset = committed.unset;
+                done.push(IndexedLink { index, durable: committed.durable(), unchanged, unset });
                 signable.push((path_of(directories, link)?, link, committed, unchanged));
             }
             Err(failure) => failed.push(IndexedFailure { index, failure }),
@@ -115,31 +119,36 @@ fn make(session: &Session, directories: &DirectoryTable, place: Arc<Held>, link:
     };
     if let Some(seen) = seen {
         if seen.kind == Kind::Link && points_to(directory.as_ref(), name, link)? {
-            let itself = date(directory.as_ref(), name, link, &seen)?;
-            return Ok(Made { place, itself, unchanged: true });
+            let (itself, unset) = adjust(session, directory.as_ref(), name, link, &seen)?;
+            return Ok(Made { place, itself, unchanged: true, unset });
         }
         if !session.may_replace() {
             return Err(Failure::TargetExists);
         }
     }
     let staging = link.name.staging_of_link();
-    let itself = stage(directory.as_ref(), &staging, link)?;
+    let (itself, unset) = stage(session, directory.as_ref(), &staging, link)?;
     if let Err(failure) = rename(directory.as_ref(), &staging, name, seen.as_ref()) {
         if let Err(error) = directory.remove_file(&staging) {
             tracing::warn!("remove a staged link: {error}");
         }
         return Err(failure);
     }
-    Ok(Made { place, itself, unchanged: false })
+    Ok(Made { place, itself, unchanged: false, unset })
 }
 
-/// Makes the link under its staging name, with its own time.
-fn stage(directory: &dyn Directory, staging: &OsString, link: &LinkEntry) -> Result<Metadata, Failure> {
+/// Makes the link under its staging name, with its own time and owner.
+fn stage(
+    session: &Session,
+    directory: &dyn Directory,
+    staging: &OsString,
+    link: &LinkEntry,
+) -> Result<(Metadata, Unset), Failure> {
     for _ in 0..STAGING_ATTEMPTS {
         match directory.make_link(staging, OsStr::from_bytes(link.target.as_bytes())) {
             Ok(()) => {
                 let made = directory.metadata_of(staging).map_err(|error| failure_of("look at a link", &error))?;
-                return date(directory, staging, link, &made);
+                return adjust(session, directory, staging, link, &made);
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => clear(directory, staging)?,
             Err(error) => return Err(failure_of("make a link", &error)),
@@ -161,18 +170,31 @@ fn clear(directory: &dyn Directory, staging: &OsString) -> Result<(), Failure> {
     }
 }
 
-/// Sets the link's own time, by a descriptor of the link itself: a name may lead elsewhere by now.
-fn date(directory: &dyn Directory, name: &OsStr, link: &LinkEntry, seen: &Metadata) -> Result<Metadata, Failure> {
+/// Sets the link's own time and owner, by a descriptor of the link itself: a name may lead elsewhere by now.
+fn adjust(
+    session: &Session,
+    directory: &dyn Directory,
+    name: &OsStr,
+    link: &LinkEntry,
+    seen: &Metadata,
+) -> Result<(Metadata, Unset), Failure> {
     let set = || {
         let opened = directory.open_link(name)?;
         let found = opened.metadata()?;
-        if found.same_file(seen) && found.is_own && found.modified != modified(link.attributes) {
+        let mut unset = Unset::default();
+        if !found.same_file(seen) {
+            return Ok((found, unset));
+        }
+        if found.is_own && found.modified != modified(link.attributes) {
             opened.set_modified(modified(link.attributes))?;
         }
-        Ok(found)
+        if let Some(owner) = link.labels.as_ref().and_then(Labels::owner) {
+            unset.owner = !session.rules.set_owner(opened.as_ref(), owner)?;
+        }
+        Ok((found, unset))
     };
-    let found = set().map_err(|error: io::Error| failure_of("date a link", &error))?;
-    if found.same_file(seen) { Ok(found) } else { Err(Failure::TargetChanged) }
+    let (found, unset) = set().map_err(|error: io::Error| failure_of("date a link", &error))?;
+    if found.same_file(seen) { Ok((found, unset)) } else { Err(Failure::TargetChanged) }
 }
 
 fn points_to(directory: &dyn Directory, name: &OsStr, link: &LinkEntry) -> Result<bool, Failure> {
@@ -210,5 +232,5 @@ fn settle(made: &Made, link: &LinkEntry, durable: Durable) -> Result<CommittedLi
     if target.as_bytes() != link.target.as_bytes() {
         return Err(Failure::StoredMismatch);
     }
-    Ok(CommittedLink { durable })
+    Ok(CommittedLink { durable, unset: made.unset })
 }

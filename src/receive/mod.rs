@@ -12,6 +12,7 @@ mod directories;
 mod file;
 mod group;
 mod job;
+mod labels;
 mod links;
 pub mod listen;
 mod prune;

@@ -11,6 +11,7 @@ use super::asked::Asked;
 use super::destination::Destination;
 use super::directories::Directories;
 use super::job::{GROUP_NUMBERS, JobError, MEMORY_UNIT_BYTES, Session};
+use super::labels::Rules;
 use super::quota::Quota;
 use super::receipt::{Signer, now_seconds};
 use super::share::Share;
@@ -306,7 +307,11 @@ fn session(
         staging,
         readers: Workers::start("read-back", STAGE_THREADS, CHUNK_BYTES_MAX as usize),
         heard: Heard::default(),
-        attribute_umask: if policy.exact_modes { 0 } else { policy.umask },
+        rules: Rules::new(
+            Arc::clone(&receiver.environment.disk),
+            if policy.exact_modes { 0 } else { policy.umask },
+            ready.kept,
+        ),
         replace: policy.replace,
         guards,
         pool: Pool::new(policy.share.pool_bytes),
@@ -422,10 +427,10 @@ async fn first_message(
             session.was_asked_for(&directories, links.iter().map(|link| (link.directory, &link.name)))?;
             links::serve(session, directories, links, outgoing).await
         }
-        Some(FromSender::FinishDirectories { directories: table, meant }) => {
-            as_meant(session.terms.page(&table), meant)?;
+        Some(FromSender::FinishDirectories { directories: table, meant, labels }) => {
+            as_meant(session.terms.page(&table, &labels), meant)?;
             session.was_asked_for(&table, std::iter::empty())?;
-            let failed = workers::run(move || session.directories.finish(&table, session.attribute_umask)).await;
+            let failed = workers::run(move || session.directories.finish(&table, &labels, &session.rules)).await;
             let failed = failed.into_iter().map(|(index, failure)| IndexedFailure { index, failure }).collect();
             Ok(outgoing.send(&FromReceiver::Finished(failed)).await?)
         }

@@ -11,9 +11,11 @@ use std::time::Instant;
 
 use super::directories::Held;
 use super::failure_of;
+use super::labels::{Rules, Wanted};
 use crate::hash::Root;
 use crate::protocol::entry::{Attributes, Name};
 use crate::protocol::failure::Failure;
+use crate::protocol::labels::Unset;
 use crate::protocol::limits::LOCK_WAIT;
 use crate::protocol::receipt::Stored;
 use crate::record::{self, Content, Found, Record};
@@ -78,12 +80,14 @@ pub(super) struct Staging {
     reader: OnceLock<Arc<dyn DiskFile>>,
     /// Root of the record that was stored with it.
     recorded: Mutex<Option<Root>>,
+    /// What of its labels could not be set.
+    unset: Mutex<Unset>,
 }
 
 impl Staging {
     /// Makes the target's staging file, or takes over the one of an earlier run; one holder at a time. Blocks for up to
     /// [`LOCK_WAIT`] while another process holds it: a killed run needs a moment to let go.
-    pub(super) fn open(target: Target, writing: Writing) -> Result<Self, Failure> {
+    pub(super) fn open(target: Target, writing: Writing, rules: &Rules) -> Result<Self, Failure> {
         let name = target.name.staging();
         let patience = Instant::now() + LOCK_WAIT;
         let mut was_opened_up = false;
@@ -107,13 +111,24 @@ impl Staging {
                 created => created,
             };
             let file = file.map_err(|error| failure_of("open a staging file", &error))?;
-            if lock_before(file.as_ref(), patience)? && is_still_there(&target, &name, file.as_ref())? {
+            let is_there = lock_before(file.as_ref(), patience)?
+                && match is_still_there(&target, &name, file.as_ref()) {
+                    // A run that ended between its last flush and the rename may have given it to the owner of its target.
+                    // What others may write to is not gone on with: it is begun anew.
+                    Err(Failure::StagingUnusable) if rules.may_be_of_others() && Instant::now() < patience => {
+                        directory.remove_file(&name).map_err(|error| failure_of("remove a staging file", &error))?;
+                        false
+                    }
+                    found => found?,
+                };
+            if is_there {
                 if is_taken_over {
                     make_usable(file.as_ref()).map_err(|error| failure_of("open a staging file", &error))?;
                     // It may be that of other content.
                     record::remove(file.as_ref()).map_err(|error| failure_of("remove a record", &error))?;
                 }
-                return Ok(Self { target, name, file, reader: OnceLock::new(), recorded: Mutex::new(None) });
+                let (reader, recorded, unset) = (OnceLock::new(), Mutex::new(None), Mutex::default());
+                return Ok(Self { target, name, file, reader, recorded, unset });
             }
         }
     }
@@ -132,21 +147,31 @@ impl Staging {
     /// Where its mode will forbid to open it for reading back, that is done before.
     pub(super) fn set_attributes(
         &self,
-        attributes: Attributes,
-        umask: u32,
+        wanted: Wanted<'_>,
         reading: Reading,
         content: Option<&Content>,
     ) -> io::Result<()> {
-        let mode = attributes.permissions() & !umask;
+        let mode = wanted.rules.permissions(wanted.attributes);
         if mode & OWNER_READS == 0 && self.reader.get().is_none() {
             let reader = self.target.place.directory.open_file(&self.name, reading)?;
             self.reader.get_or_init(|| reader);
         }
-        self.file.set_modified(modified(attributes))?;
+        self.file.set_modified(modified(wanted.attributes))?;
         if let Some(content) = content {
             self.store_record(content)?;
         }
-        self.file.set_mode(mode)
+        if wanted.labels.is_some() {
+            // By an earlier flush its mode may forbid to set attributes.
+            make_usable(self.file.as_ref())?;
+        }
+        let unset = wanted.rules.apply(self.file.as_ref(), wanted)?;
+        *self.unset.lock().unwrap_or_else(PoisonError::into_inner) = unset;
+        Ok(())
+    }
+
+    /// What of its labels could not be set.
+    pub(super) fn unset(&self) -> Unset {
+        *self.unset.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A record with the time that the file system made of the one it was given. It counts only under the final name.
@@ -169,14 +194,13 @@ impl Staging {
     pub(super) fn flush(
         self,
         length_bytes: u64,
-        attributes: Attributes,
-        umask: u32,
+        wanted: Wanted<'_>,
         reading: Reading,
         content: Option<&Content>,
     ) -> Result<Flushed, Failure> {
         let prepare = || {
             self.file.set_length(length_bytes)?;
-            self.set_attributes(attributes, umask, reading, content)
+            self.set_attributes(wanted, reading, content)
         };
         prepare().map_err(|error| failure_of("finish a staging file", &error))?;
         self.file.sync_all().map_err(|error| sync_failed(&error))?;

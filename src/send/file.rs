@@ -57,7 +57,8 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
         directory: work.file.place,
         name: session.target_name(&work.file.name),
         length_bytes: geometry.length_bytes(),
-        attributes: attributes_of(&open.before),
+        attributes: attributes_of(&open.before, session.plan.keep),
+        labels: work.file.labels.as_deref().cloned(),
     };
     let path = work.directories.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;
     let number = session.next_number();
@@ -88,7 +89,7 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
         is_recorded: record.is_some(),
         source: work.file.clone(),
         open,
-        meant: session.terms.entry(&path, entry.length_bytes, entry.attributes),
+        meant: session.terms.entry(&path, entry.length_bytes, entry.attributes, entry.labels.as_ref()),
         geometry,
         past_cache: OnceLock::new(),
         hashing: Transit::default(),
@@ -404,7 +405,7 @@ impl FileJob {
     ) -> Result<(), JobError> {
         loop {
             match self.session.hear(incoming).await? {
-                FromReceiver::FileReceipt { proof, signed } => {
+                FromReceiver::FileReceipt { proof, signed, unset } => {
                     if proof.origin != origin {
                         return Err(Failure::ReceiptInvalid.into());
                     }
@@ -412,12 +413,12 @@ impl FileJob {
                     if unchanged {
                         self.session.counters.reused_bytes(self.geometry.length_bytes());
                     }
-                    let attributes = attributes_of(&self.open.before);
+                    let attributes = attributes_of(&self.open.before, self.session.plan.keep);
                     let length_bytes = self.geometry.length_bytes();
-                    let sent = Sent { path, length_bytes, attributes, root, proof, unchanged, is_link: false };
+                    let sent = Sent { path, length_bytes, attributes, root, proof, unchanged, is_link: false, unset };
                     receipt::accept(&self.session, &[sent], &signed)?;
                     let (source, before) = (self.source.clone(), self.open.before);
-                    moving::remove_sources(&self.session, vec![Receipted { source, before, proof }]).await;
+                    moving::remove_sources(&self.session, vec![Receipted { source, before, proof, unset }]).await;
                     return Ok(());
                 }
                 FromReceiver::Refused(failure) => return Err(failure.into()),

@@ -339,7 +339,8 @@ impl<'a> Group<'a> {
                 directory: file.source.place,
                 name: self.session.target_name(&file.source.name),
                 length_bytes: before.length_bytes,
-                attributes: attributes_of(before),
+                attributes: attributes_of(before, self.session.plan.keep),
+                labels: file.source.labels.as_deref().cloned(),
             };
             Some(GroupFile { entry, root: file.root.map(Into::into) })
         });
@@ -503,7 +504,8 @@ impl<'a> Group<'a> {
                 continue;
             }
             let (path, length_bytes, attributes) = self.meant(position)?;
-            let entry = self.session.terms.entry(&path, length_bytes, attributes);
+            let labels = self.files[position].source.labels.as_deref();
+            let entry = self.session.terms.entry(&path, length_bytes, attributes, labels);
             let file = &mut self.files[position];
             let expected = self.session.plan.expected;
             match (file.root, file.origin) {
@@ -530,7 +532,7 @@ impl<'a> Group<'a> {
             let named = list.iter().find(|named| named.index == proved.index)?;
             let file = &self.files[self.offered[proved.index as usize]];
             let proof = Proof { origin: named.origin, stored: proved.stored, durable: proved.durable };
-            Some(Receipted { source: file.source.clone(), before: file.before?, proof })
+            Some(Receipted { source: file.source.clone(), before: file.before?, proof, unset: proved.unset })
         };
         moving::remove_sources(self.session, files.iter().filter_map(proof_of).collect()).await;
         Ok(())
@@ -553,6 +555,7 @@ impl<'a> Group<'a> {
                 proof,
                 unchanged,
                 is_link: false,
+                unset: proved.unset,
             });
         }
         let open = self.files.iter().filter(|file| file.is_open()).count();
@@ -568,7 +571,7 @@ impl<'a> Group<'a> {
         let before = file.before.as_ref().ok_or(Failure::Protocol)?;
         let name = self.session.target_name(&file.source.name);
         let path = self.work.directories.path_of(file.source.place, &name).ok_or(Failure::Protocol)?;
-        Ok((path, before.length_bytes, attributes_of(before)))
+        Ok((path, before.length_bytes, attributes_of(before, self.session.plan.keep)))
     }
 
     /// Second reads of all offered files, past the cache, on the threads for that.

@@ -11,6 +11,7 @@ use super::receipt::{self, Sent};
 use super::walk::{SourceDirectory, attributes_of};
 use crate::protocol::entry::{DirectoryTable, Name};
 use crate::protocol::failure::Failure;
+use crate::protocol::labels::Labels;
 use crate::protocol::link::{LinkEntry, LinkTarget};
 use crate::protocol::message::{FromReceiver, FromSender, IndexedLink, Signed};
 use crate::protocol::receipt::{Origin, Proof, Stored};
@@ -26,6 +27,8 @@ pub(super) struct SourceLink {
     /// Position of its directory in the work's table.
     pub(super) place: Option<u32>,
     pub(super) read: ReadLink,
+    /// Its own owner, where owners are carried.
+    pub(super) labels: Option<Labels>,
 }
 
 impl SourceLink {
@@ -117,7 +120,8 @@ fn entry(session: &Session, link: &SourceLink) -> LinkEntry {
         directory: link.place,
         name: session.target_name(&link.name),
         target: link.read.target.clone(),
-        attributes: attributes_of(&link.read.metadata),
+        attributes: attributes_of(&link.read.metadata, session.plan.keep),
+        labels: link.labels.clone(),
     }
 }
 
@@ -172,6 +176,7 @@ fn accept(
             proof: Proof { origin: Origin::FirstRead, stored: Stored::Cache, durable: made.durable },
             unchanged: made.unchanged,
             is_link: true,
+            unset: made.unset,
         })
     });
     receipt::accept(session, &sent.collect::<Result<Vec<_>, Failure>>()?, signed)

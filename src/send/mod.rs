@@ -8,6 +8,7 @@ mod file;
 mod filters;
 mod group;
 mod job;
+mod labels;
 mod links;
 mod moving;
 mod origin;

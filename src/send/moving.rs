@@ -11,6 +11,7 @@ use super::job::Session;
 use super::source::check_unchanged;
 use super::walk::{Node, SourceFile, Walked};
 use crate::protocol::failure::Failure;
+use crate::protocol::labels::Unset;
 use crate::protocol::receipt::{Durable, Origin, Proof, Stored};
 use crate::seams::disk::{Directory, Metadata};
 use crate::workers;
@@ -22,18 +23,24 @@ pub(super) struct Receipted {
     /// What it was when it was read.
     pub(super) before: Metadata,
     pub(super) proof: Proof,
+    /// What of its labels the receiver could not set: then there is something that only the source has.
+    pub(super) unset: Unset,
 }
 
 impl Receipted {
     fn proves_all(&self) -> bool {
-        self.proof.origin >= Origin::Reread && self.proof.stored == Stored::Device && self.proof.durable == Durable::Yes
+        self.proof.origin >= Origin::Reread
+            && self.proof.stored == Stored::Device
+            && self.proof.durable == Durable::Yes
+            && self.unset == Unset::default()
     }
 }
 
 /// Removes these sources, where that was asked for.
 pub(super) async fn remove_sources(session: &Arc<Session>, receipted: Vec<Receipted>) {
     let receipted: Vec<_> = receipted.into_iter().filter(Receipted::proves_all).collect();
-    if !session.plan.move_sources || receipted.is_empty() {
+    let is_less_kept = !session.plan.keep.words_beyond(session.kept).is_empty();
+    if !session.plan.move_sources || is_less_kept || receipted.is_empty() {
         return;
     }
     let session = Arc::clone(session);

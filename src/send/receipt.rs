@@ -4,6 +4,7 @@ use super::job::Session;
 use crate::hash::Root;
 use crate::protocol::entry::Attributes;
 use crate::protocol::failure::Failure;
+use crate::protocol::labels::Unset;
 use crate::protocol::message::Signed;
 use crate::protocol::receipt::{Proof, Receipt, ReceiptFile};
 use crate::wire::identity::PublicKey;
@@ -20,6 +21,8 @@ pub(super) struct Sent {
     pub(super) unchanged: bool,
     /// Whether it is a symbolic link.
     pub(super) is_link: bool,
+    /// What of its labels the receiver could not set.
+    pub(super) unset: Unset,
 }
 
 /// Checks the receiver's signature over exactly these files and tells the observer.
@@ -48,5 +51,10 @@ pub(super) fn accept(session: &Session, files: &[Sent], signed: &Signed) -> Resu
     let unchanged: Vec<bool> = files.iter().map(|file| file.unchanged).collect();
     session.observer.committed(&receipt, &signed.signature, &unchanged);
     session.counters.committed_files(files.len() as u64);
+    for file in files {
+        for failure in file.unset.failures() {
+            session.observer.failed(&file.path, failure, None);
+        }
+    }
     Ok(())
 }

@@ -303,14 +303,14 @@ async fn next_work<T>(
 
 /// Every file is done: directories get their modes and times, those deepest in the tree first.
 async fn finish_directories(session: &Session, walked: &Walked) -> Result<(), WireError> {
-    for page in walk::pages(&walked.directories).into_iter().rev() {
+    for (page, labels) in walk::pages(&walked.directories).into_iter().rev() {
         let (mut outgoing, mut incoming) = session.connection.open_job().await?;
-        let meant = session.terms.page(&page);
-        outgoing.send(&FromSender::FinishDirectories { directories: page.clone(), meant }).await?;
+        let meant = session.terms.page(&page, &labels);
+        outgoing.send(&FromSender::FinishDirectories { directories: page.clone(), meant, labels }).await?;
         let failed = match session.unless_garbled(incoming.receive().await)? {
             Some(FromReceiver::Finished(failed)) => failed,
             Some(FromReceiver::Refused(failure)) => {
-                session.observer.failed(b".", failure, Some("setting modes and times of directories"));
+                session.observer.failed(b".", failure, Some("finishing directories"));
                 continue;
             }
             _ => return Err(WireError::EndedEarly),
@@ -320,7 +320,7 @@ async fn finish_directories(session: &Session, walked: &Walked) -> Result<(), Wi
             let entry = page.entries().get(failed.index as usize);
             // One that is not in the page is told of all the same: something failed.
             let path = entry.and_then(|entry| page.path_of(entry.parent, &entry.name)).unwrap_or_else(|| b".".to_vec());
-            session.observer.failed(&path, failed.failure, Some("mode and time of the directory"));
+            session.observer.failed(&path, failed.failure, Some("of the directory"));
         }
     }
     Ok(())

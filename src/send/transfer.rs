@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use tokio::time::Instant;
 
 use super::backlog::Backlog;
+use super::job::Session;
 use super::session::{Opening, drive};
 use super::watched::Watched;
 use super::{Ended, Observer, Plan, walk};
@@ -36,6 +37,7 @@ pub async fn run(
     let found = Arc::new(walk::start(disk, &plan, Arc::clone(&counters), Arc::clone(&observer)));
     let backlog = Arc::new(Backlog::default());
     let mut patience = Patience::new(plan.retry_for);
+    let mut is_told_of_kept = false;
     loop {
         let connected = async {
             let met = meeting.connect(&environment, &key).await.map_err(Ended::Unreachable)?;
@@ -58,6 +60,9 @@ pub async fn run(
         };
         let ended = match connected.await {
             Ok((session, control)) => {
+                if !std::mem::replace(&mut is_told_of_kept, true) {
+                    tell_not_kept(&session, &plan);
+                }
                 let mut driving = std::pin::pin!(drive(&session, control, &found, &backlog));
                 let ended = tokio::select! {
                     ended = &mut driving => ended,
@@ -83,6 +88,14 @@ pub async fn run(
         }
         let Some(pause) = patience.pause(Instant::now()) else { return finished(Ended::Lost, meeting).await };
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// What the receiver does not take of what was asked for is told once, and not file by file. Links are told one by one.
+fn tell_not_kept(session: &Session, plan: &Plan) {
+    let words = plan.keep.words_beyond(session.kept);
+    if !words.is_empty() {
+        session.observer.failed(b".", Failure::NotAccepted, Some(&words.join(", ")));
     }
 }
 

@@ -17,17 +17,19 @@ use tokio::sync::{Mutex, mpsc, watch};
 pub use self::listed::PathList;
 use self::listed::{ALL_LEVELS, Met};
 use self::listings::Listings;
+use super::labels::LabelReader;
 use super::links::{LinkWork, ReadLink, SourceLink};
 use super::{Filters, Observer, Plan, Problem};
 use crate::progress::Counters;
 use crate::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, Name, NameError, name_hash};
 use crate::protocol::failure::Failure;
 use crate::protocol::keep::Keep;
+use crate::protocol::labels::{IndexedLabels, Labels};
 use crate::protocol::limits::{
-    DEPTH_MAX, DIRECTORIES_MAX, GROUP_BYTES_MAX, GROUP_FILES_MAX, GROUP_NAMES_BYTES_MAX, LINKS_MAX, PATH_BYTES_MAX,
-    SMALL_FILE_BYTES_MAX,
+    DEPTH_MAX, DIRECTORIES_MAX, DIRECTORY_LABELS_BYTES_MAX, GROUP_BYTES_MAX, GROUP_FILES_MAX, GROUP_NAMES_BYTES_MAX,
+    LINKS_MAX, PATH_BYTES_MAX, SMALL_FILE_BYTES_MAX,
 };
-use crate::seams::disk::{Directory, DirectoryItem, Disk, Kind, Metadata};
+use crate::seams::disk::{Directory, DirectoryItem, Disk, Kind, Metadata, Reading};
 
 /// Large files listed ahead; each may hold a directory open.
 const FILES_AHEAD: usize = 64;
@@ -42,6 +44,7 @@ pub(super) struct Node {
     parent: Option<Arc<Self>>,
     name: Name,
     attributes: Attributes,
+    labels: Option<Arc<Labels>>,
     depth: usize,
     path_bytes: usize,
     /// The directory of the source that it lies in, where that is named on the command line: one for each source.
@@ -89,6 +92,8 @@ pub(super) struct SourceFile {
     /// Position of its directory in the work's table.
     pub(super) place: Option<u32>,
     pub(super) listed: Metadata,
+    /// Owner and extended attributes, where any of them are carried.
+    pub(super) labels: Option<Arc<Labels>>,
 }
 
 impl SourceDirectory {
@@ -187,6 +192,8 @@ pub(super) fn start(disk: Arc<dyn Disk>, plan: &Plan, counters: Arc<Counters>, o
     let listings = plan.delete.map(|deletion| Listings::new(!deletion.excluded));
     tokio::task::spawn_blocking(move || {
         let mut walk = Walk {
+            labels: LabelReader::new(Arc::clone(&disk), keep),
+            label_bytes: 0,
             disk,
             filters,
             counters,
@@ -227,17 +234,22 @@ pub(super) fn start(disk: Arc<dyn Disk>, plan: &Plan, counters: Arc<Counters>, o
     }
 }
 
-/// Packs directories into tables of a message each, with those above them.
-pub(super) fn pages(directories: &[Arc<Node>]) -> Vec<DirectoryTable> {
+/// Packs directories into tables of a message each, with those above them and with their own labels.
+pub(super) fn pages(directories: &[Arc<Node>]) -> Vec<(DirectoryTable, Vec<IndexedLabels>)> {
     let mut pages = Vec::new();
     let mut builder = Builder::default();
+    let mut labels = Vec::new();
     for node in directories {
-        builder.position(Some(node));
+        let position = builder.position(Some(node));
+        if let (Some(index), Some(own)) = (position, &node.labels) {
+            builder.names_bytes += own.length_bytes();
+            labels.push(IndexedLabels { index, labels: (**own).clone() });
+        }
         if builder.is_full() {
-            pages.extend(builder.take().map(|group| group.directories));
+            pages.extend(builder.take().map(|group| (group.directories, std::mem::take(&mut labels))));
         }
     }
-    pages.extend(builder.take().map(|group| group.directories));
+    pages.extend(builder.take().map(|group| (group.directories, labels)));
     pages
 }
 
@@ -248,10 +260,10 @@ pub(super) fn table_of(node: Option<&Arc<Node>>) -> (DirectoryTable, Option<u32>
     (builder.take().map(|group| group.directories).unwrap_or_default(), place)
 }
 
-/// The attributes that are carried: never suid, sgid or sticky.
-pub(super) fn attributes_of(metadata: &Metadata) -> Attributes {
+/// The attributes that are carried: suid, sgid and sticky only where that was asked for.
+pub(super) fn attributes_of(metadata: &Metadata, keep: Keep) -> Attributes {
     Attributes {
-        mode: metadata.mode & 0o777,
+        mode: metadata.mode & if keep.suid { 0o7777 } else { 0o777 },
         modified_seconds: metadata.modified.seconds,
         modified_nanoseconds: metadata.modified.nanoseconds,
     }
@@ -260,6 +272,9 @@ pub(super) fn attributes_of(metadata: &Metadata) -> Attributes {
 #[derive(Debug)]
 struct Walk {
     disk: Arc<dyn Disk>,
+    labels: LabelReader,
+    /// Those of directories, which are kept until the end.
+    label_bytes: usize,
     filters: Filters,
     counters: Arc<Counters>,
     observer: Arc<dyn Observer>,
@@ -413,7 +428,13 @@ impl Walk {
     }
 
     /// The directory as the receiver will have it, and whether it was not met before; nothing if it lies too deep.
-    fn node(&mut self, holder: &SourceDirectory, name: Name, metadata: &Metadata) -> Option<(Arc<Node>, bool)> {
+    fn node(
+        &mut self,
+        holder: &SourceDirectory,
+        name: Name,
+        metadata: &Metadata,
+        labels: Option<Arc<Labels>>,
+    ) -> Option<(Arc<Node>, bool)> {
         if !is_within_limits(holder, &name) {
             return None;
         }
@@ -428,7 +449,8 @@ impl Walk {
             parent: holder.node.clone(),
             path_bytes: path_bytes + name.as_bytes().len() + 1,
             name,
-            attributes: attributes_of(metadata),
+            attributes: attributes_of(metadata, self.keep),
+            labels,
             depth: depth + 1,
             top: holder.node.is_none().then(|| Arc::clone(&holder.handle)),
         });
@@ -447,7 +469,9 @@ impl Walk {
             Ok(opened) => opened,
             Err(error) => return self.failed(&shown, &error),
         };
-        let Some((node, is_new)) = self.node(holder, name, metadata) else { return };
+        let handle = opened.as_ref().map(|(_, handle)| handle.as_ref());
+        let labels = self.labels_of_directory(handle, metadata, &shown);
+        let Some((node, is_new)) = self.node(holder, name, metadata, labels) else { return };
         if is_new {
             self.builder.position(Some(&node));
             if self.builder.is_full() {
@@ -481,10 +505,55 @@ impl Walk {
         self.filters.takes(holder.node.as_deref(), name.as_bytes(), kind == Kind::Directory)
     }
 
+    /// Labels of a directory; where they cannot be read, or are too many, that is told, and it is sent without.
+    fn labels_of_directory(
+        &mut self,
+        handle: Option<&dyn Directory>,
+        metadata: &Metadata,
+        shown: &[u8],
+    ) -> Option<Arc<Labels>> {
+        let labels = match self.labels.read(handle?, metadata) {
+            Ok(labels) => labels?,
+            Err(problem) => {
+                self.observer.failed(shown, problem.failure, problem.detail.as_deref());
+                return None;
+            }
+        };
+        self.label_bytes += labels.length_bytes();
+        if self.label_bytes > DIRECTORY_LABELS_BYTES_MAX {
+            self.observer.failed(shown, Failure::LabelsTooLarge, Some("of all directories together"));
+            return None;
+        }
+        Some(labels)
+    }
+
+    /// Labels of a file. One that cannot be opened is told of when it is to be sent.
+    fn labels_of_file(
+        &mut self,
+        directory: &SourceDirectory,
+        name: &Name,
+        listed: &Metadata,
+    ) -> Result<Option<Arc<Labels>>, Problem> {
+        if !self.labels.is_wanted() {
+            return Ok(None);
+        }
+        match directory.handle.open_file(name.as_os_str(), Reading::Cached) {
+            Ok(file) => self.labels.read(file.as_ref(), listed),
+            Err(_) => Ok(None),
+        }
+    }
+
     fn file(&mut self, directory: &Arc<SourceDirectory>, name: Name, listed: Metadata) {
+        let labels = match self.labels_of_file(directory, &name, &listed) {
+            Ok(labels) => labels,
+            Err(problem) => {
+                let shown = directory.shown_of(&name);
+                return self.observer.failed(&shown, problem.failure, problem.detail.as_deref());
+            }
+        };
         self.counters.files_found(1);
         self.counters.bytes_found(listed.length_bytes);
-        let mut file = SourceFile { directory: Arc::clone(directory), name, place: None, listed };
+        let mut file = SourceFile { directory: Arc::clone(directory), name, place: None, listed, labels };
         if listed.length_bytes <= SMALL_FILE_BYTES_MAX {
             self.builder.add(file);
             if self.builder.is_full() {
@@ -508,7 +577,8 @@ impl Walk {
             return self.observer.skipped(shown, "a symbolic link that leads out of the destination");
         }
         self.counters.files_found(1);
-        self.page.add(SourceLink { directory: Arc::clone(directory), name, place: None, read });
+        let labels = self.labels.owner(&read.metadata).and_then(|owner| Labels::new(Some(owner), Vec::new()).ok());
+        self.page.add(SourceLink { directory: Arc::clone(directory), name, place: None, read, labels });
         if self.page.is_full() {
             self.flush_links();
         }
@@ -564,6 +634,7 @@ impl Builder {
         file.place = self.position(file.directory.node.as_ref());
         self.bytes += file.listed.length_bytes;
         self.names_bytes += file.name.as_bytes().len() + 80;
+        self.names_bytes += file.labels.as_ref().map_or(0, |labels| labels.length_bytes());
         self.sources.insert(Arc::as_ptr(&file.directory).addr());
         self.files.push(file);
     }
@@ -598,6 +669,7 @@ impl LinkPage {
     fn add(&mut self, mut link: SourceLink) {
         link.place = self.builder.position(link.directory.node.as_ref());
         self.builder.names_bytes += link.name.as_bytes().len() + link.read.target.as_bytes().len() + 80;
+        self.builder.names_bytes += link.labels.as_ref().map_or(0, Labels::length_bytes);
         self.builder.sources.insert(Arc::as_ptr(&link.directory).addr());
         self.links.push(link);
     }

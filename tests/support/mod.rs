@@ -540,12 +540,21 @@ pub(crate) struct Mount(PathBuf);
 impl Mount {
     /// One in memory; nothing, said loudly, where mounting is not permitted.
     pub(crate) fn tmpfs(directory: &Path, options: &str) -> Option<Self> {
+        Self::in_memory("tmpfs", directory, options)
+    }
+
+    /// One in memory that has no extended attributes.
+    pub(crate) fn ramfs(directory: &Path) -> Option<Self> {
+        Self::in_memory("ramfs", directory, "mode=755")
+    }
+
+    fn in_memory(kind: &str, directory: &Path, options: &str) -> Option<Self> {
         if !is_root() {
             skipped("mounting needs root");
             return None;
         }
         std::fs::create_dir_all(directory).expect("a directory");
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", options, "careful-test"]).arg(directory).output();
+        let mount = Command::new("mount").args(["-t", kind, "-o", options, "careful-test"]).arg(directory).output();
         match mount {
             Ok(output) if output.status.success() => Some(Self(directory.to_owned())),
             other => {

@@ -25,6 +25,32 @@ pub struct MetadataArguments {
     /// Those with an absolute target, or with one that goes up too far. They are skipped and told of.
     #[arg(long, overrides_with = "safe_links")]
     pub safe_links: bool,
+
+    /// Carry extended attributes of users (user.*)
+    ///
+    /// Those that a target has beyond them are removed. Records of this program (user.careful.*) are never carried: they are
+    /// made where they belong.
+    #[arg(short = 'X', long, overrides_with = "xattrs")]
+    pub xattrs: bool,
+
+    /// Carry POSIX ACLs
+    ///
+    /// With the numbers of users and groups as they are at the source.
+    #[arg(short = 'A', long, overrides_with = "acls")]
+    pub acls: bool,
+
+    /// Carry owner and group
+    ///
+    /// By name where the receiving host knows it, else by number. To give files to other users the receiving side must be
+    /// root; what could not be set is told of, and ends in exit code 23.
+    #[arg(long, overrides_with = "owner")]
+    pub owner: bool,
+
+    /// Carry set-user-ID, set-group-ID and sticky bits, too
+    ///
+    /// Only together with --owner, and set only where the owner is: otherwise such a program would run as whoever copies it.
+    #[arg(long, requires = "owner", overrides_with = "suid")]
+    pub suid: bool,
 }
 
 impl MetadataArguments {
@@ -32,7 +58,14 @@ impl MetadataArguments {
     #[must_use]
     pub fn keep(&self) -> Keep {
         let links = self.links || self.archive || self.safe_links;
-        Keep { links, outside_links: links && !self.safe_links }
+        Keep {
+            links,
+            outside_links: links && !self.safe_links,
+            xattrs: self.xattrs,
+            acls: self.acls,
+            owner: self.owner,
+            suid: self.suid && self.owner,
+        }
     }
 }
 
@@ -54,6 +87,14 @@ pub enum Accepted {
     Links,
     /// Symbolic links, wherever they lead
     OutsideLinks,
+    /// Extended attributes of users
+    Xattrs,
+    /// POSIX ACLs
+    Acls,
+    /// Owner and group
+    Owner,
+    /// Set-user-ID, set-group-ID and sticky bits, where the owner is set
+    Suid,
 }
 
 impl AcceptArguments {
@@ -62,7 +103,14 @@ impl AcceptArguments {
     pub fn allowed(&self) -> Keep {
         let has = |word| self.accept.contains(&word);
         let outside_links = has(Accepted::OutsideLinks);
-        Keep { links: has(Accepted::Links) || outside_links, outside_links }
+        Keep {
+            links: has(Accepted::Links) || outside_links,
+            outside_links,
+            xattrs: has(Accepted::Xattrs),
+            acls: has(Accepted::Acls),
+            owner: has(Accepted::Owner),
+            suid: has(Accepted::Suid),
+        }
     }
 }
 
@@ -92,7 +140,7 @@ mod tests {
 
     #[test]
     fn archive_means_links() {
-        let links = Keep { links: true, outside_links: true };
+        let links = Keep { links: true, outside_links: true, ..Keep::default() };
         for words in [&["-a"][..], &["-l"], &["--links"], &["-a", "-a", "-l"]] {
             assert_eq!(parsed(words).0, links);
         }
@@ -100,9 +148,17 @@ mod tests {
     }
 
     #[test]
+    fn special_bits_are_carried_with_their_owner_only() {
+        assert!(Both::try_parse_from(["x", "--suid"]).is_err());
+        let keep = parsed(&["--suid", "--owner", "-X", "-A", "-l"]).0;
+        assert_eq!(keep, Keep::ALL);
+    }
+
+    #[test]
     fn a_receiver_takes_what_it_was_told_to() {
         assert_eq!(parsed(&["--accept", "links"]).1, Keep { links: true, ..Keep::default() });
-        assert_eq!(parsed(&["--accept", "outside-links"]).1, Keep::ALL);
+        let words = "outside-links,xattrs,acls,owner,suid";
+        assert_eq!(parsed(&["--accept", words]).1, Keep::ALL);
         assert!(Both::try_parse_from(["x", "--accept", "everything"]).is_err());
     }
 }

@@ -148,7 +148,8 @@ impl Walk {
         let shown = join(&holder.shown, name.as_bytes());
         let handle = holder.handle.open_directory(name.as_os_str());
         let handle = handle.map_err(|error| super::Problem::reading(&error))?;
-        let (node, _) = self.node(holder, name, &metadata).ok_or(Failure::PathTooLong)?;
+        let labels = self.labels_of_directory(Some(handle.as_ref()), &metadata, &shown);
+        let (node, _) = self.node(holder, name, &metadata, labels).ok_or(Failure::PathTooLong)?;
         Ok(Arc::new(SourceDirectory { handle, only_device: holder.only_device, shown, node: Some(node) }))
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use careful::protocol::failure::Failure;
 use careful::protocol::keep::Keep;
+use careful::protocol::labels::Unset;
 use careful::protocol::message::{
     ChunkHeader, FileAnswer, FromReceiver, FromSender, GroupFileAnswer, Hash32, IndexedFailure, IndexedHash,
     IndexedProof, Ready, Signed,
@@ -146,7 +147,7 @@ async fn job(
                 Ok(Some(FromSender::CommitFile { origin, .. })) => {
                     authorised.store(true, Ordering::SeqCst);
                     let proof = Proof { origin, stored: Stored::Device, durable: Durable::Yes };
-                    vec![FromReceiver::FileReceipt { proof, signed: unsigned() }]
+                    vec![FromReceiver::FileReceipt { proof, signed: unsigned(), unset: Unset::default() }]
                 }
                 Ok(Some(FromSender::Redo { .. })) => vec![FromReceiver::Refused(Failure::StoredMismatch)],
                 Ok(Some(_)) => Vec::new(),
@@ -164,7 +165,7 @@ async fn job(
 }
 
 fn group_receipt(lie: Lie, authorised: usize) -> FromReceiver {
-    let proof = IndexedProof { index: 0, stored: Stored::Device, durable: Durable::Yes };
+    let proof = IndexedProof { index: 0, stored: Stored::Device, durable: Durable::Yes, unset: Unset::default() };
     let files = if lie == Lie::Unsigned { vec![proof] } else { Vec::new() };
     let is_failing = lie == Lie::LastByte && authorised > 0;
     let failed = is_failing.then_some(IndexedFailure { index: 0, failure: Failure::StoredMismatch });

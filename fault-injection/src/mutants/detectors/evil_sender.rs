@@ -140,9 +140,9 @@ impl Job {
     }
 
     fn remember(&mut self, directories: &DirectoryTable, files: &[GroupFile]) {
-        let entry = |FileEntry { directory, name, length_bytes, attributes }: &FileEntry| {
+        let entry = |FileEntry { directory, name, length_bytes, attributes, labels }: &FileEntry| {
             let path = directories.path_of(*directory, name).expect("a directory of the table");
-            self.terms.entry(&path, *length_bytes, *attributes)
+            self.terms.entry(&path, *length_bytes, *attributes, labels.as_ref())
         };
         self.entries = files.iter().map(|file| entry(&file.entry)).collect();
     }
@@ -191,7 +191,7 @@ impl Job {
 
 fn file(name: &str, length_bytes: u64, root: Option<Root>) -> GroupFile {
     let name = Name::new(name.as_bytes()).expect("a name");
-    let entry = FileEntry { directory: None, name, length_bytes, attributes: attributes(0o644) };
+    let entry = FileEntry { directory: None, name, length_bytes, attributes: attributes(0o644), labels: None };
     GroupFile { entry, root: root.map(Into::into) }
 }
 
@@ -287,7 +287,7 @@ fn a_directory_whose_name_is_a_path_is_not_entered() {
         let meant = Root::of(&[&b"careful group, version 1\0"[..], &meant].concat()).into();
         let wire = to_wire(&FromSender::OfferGroup { directories, files, meant });
         let cbor = with_path(wire[4..wire.len() - CHECK_BYTES].to_vec());
-        job.entries = vec![job.terms.entry(&[PATH, b"/new"].concat(), 1, attributes(0o644))];
+        job.entries = vec![job.terms.entry(&[PATH, b"/new"].concat(), 1, attributes(0o644), None)];
         job.outgoing.send_bytes(frame(&cbor, check_of(&cbor)).into()).await.expect("a stream that takes bytes");
         if let Ok(Some(FromReceiver::GroupAnswer(answers))) = job.heard().await
             && answers == [GroupFileAnswer::Send]
