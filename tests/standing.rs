@@ -301,6 +301,24 @@ fn what_exists_and_differs_is_replaced_only_with_leave_on_the_line() {
 }
 
 #[test]
+fn nothing_is_removed_and_no_link_made_without_leave_on_the_line() {
+    let sender = Sender::with_tree(1);
+    symlink("small", sender.place.path("src/link")).expect("a link");
+    let mut standing = Standing::for_one(&sender, "", &[]);
+    standing.place.write("in/one/extra", b"extra");
+    let before = standing.received("one");
+    let ran = sender.start_with(&standing, &["--delete", "src/"], "").finish();
+    assert!(ran.code != 0 && standing.received("one") == before, "{ran:?}");
+    sender.start_with(&standing, &["--links", "src/"], "").finish().exits(23);
+    assert!(!standing.place.has("in/one/link") && standing.place.has("in/one/extra"));
+    let list = line(&standing.place, &sender, "one", "delete accept=links");
+    standing.reload(&list);
+    sender.start_with(&standing, &["--links", "--delete", "src/"], "").finish().exits(0);
+    assert!(standing.place.has("in/one/link") && !standing.place.has("in/one/extra"));
+    standing.end().1.exits(0);
+}
+
+#[test]
 fn one_transfer_stores_no_more_than_its_line_lets_it() {
     let sender = Sender::new();
     for number in 0..4 {

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 
 use super::key_text::{KeyTextError, key_of_text};
+use crate::protocol::keep::Keep;
 use crate::protocol::limits::ALLOWED_KEYS_MAX;
 use crate::wire::identity::PublicKey;
 
@@ -25,6 +26,10 @@ pub struct Grant {
     pub directory: PathBuf,
     /// Whether targets that exist and differ may be replaced.
     pub replace: bool,
+    /// Whether files without a source may be removed.
+    pub delete: bool,
+    /// What may be brought beside content, mode and time.
+    pub accept: Keep,
     /// Most bytes that one transfer may store.
     pub max_bytes: Option<u64>,
     /// Number of its line, from 1.
@@ -57,7 +62,7 @@ pub enum Fault {
     #[error("{0}")]
     Key(KeyTextError),
     /// Neither a key nor an option.
-    #[error("unknown word '{0}': there are dir=, replace and max-bytes=")]
+    #[error("unknown word '{0}': there are dir=, replace, delete, accept= and max-bytes=")]
     Unknown(String),
     /// A word of a kind that was there already.
     #[error("{0} stands there twice")]
@@ -68,6 +73,9 @@ pub enum Fault {
     /// The directory is not an absolute path.
     #[error("dir= must be an absolute path")]
     NotAbsolute,
+    /// A word of the list is none that can be accepted.
+    #[error("accept= must be links or outside-links")]
+    NotAccepted,
     /// The size is none, or 0.
     #[error("max-bytes= must be a size above 0, as in 500GiB")]
     NotASize,
@@ -105,7 +113,8 @@ fn parse_line(line: &[u8], number: usize) -> Result<Option<(PublicKey, Grant)>, 
     if line.chars().any(|character| character.is_control() && character != '\t') {
         return Err(Fault::NotText);
     }
-    let (mut key, mut directory, mut replace, mut max_bytes) = (None, None, None, None);
+    let (mut key, mut directory, mut max_bytes) = (None, None, None);
+    let (mut replace, mut delete, mut accept) = (None, None, None);
     for word in words(line)? {
         if word.starts_with("careful-key") {
             once(&mut key, "a key", key_of_text(&word).map_err(Fault::Key)?)?;
@@ -118,18 +127,37 @@ fn parse_line(line: &[u8], number: usize) -> Result<Option<(PublicKey, Grant)>, 
             once(&mut max_bytes, "max-bytes=", Some(size.as_u64()).filter(|&size| size > 0).ok_or(Fault::NotASize)?)?;
         } else if word == "replace" {
             once(&mut replace, "replace", ())?;
+        } else if word == "delete" {
+            once(&mut delete, "delete", ())?;
+        } else if let Some(list) = word.strip_prefix("accept=") {
+            once(&mut accept, "accept=", accepted(list)?)?;
         } else {
             return Err(Fault::Unknown(word));
         }
     }
     match (key, directory) {
-        (None, None) if replace.is_none() && max_bytes.is_none() => Ok(None),
+        (None, None) if replace.is_none() && delete.is_none() && accept.is_none() && max_bytes.is_none() => Ok(None),
         (None, _) => Err(Fault::Missing("the key")),
         (_, None) => Err(Fault::Missing("dir=")),
         (Some(key), Some(directory)) => {
-            Ok(Some((key, Grant { directory, replace: replace.is_some(), max_bytes, line: number })))
+            let (replace, delete) = (replace.is_some(), delete.is_some());
+            let accept = accept.unwrap_or_default();
+            Ok(Some((key, Grant { directory, replace, delete, accept, max_bytes, line: number })))
         }
     }
+}
+
+/// The words of `--accept`.
+fn accepted(list: &str) -> Result<Keep, Fault> {
+    let mut keep = Keep::default();
+    for word in list.split(',') {
+        match word {
+            "links" => keep.links = true,
+            "outside-links" => (keep.links, keep.outside_links) = (true, true),
+            _ => return Err(Fault::NotAccepted),
+        }
+    }
+    Ok(keep)
 }
 
 fn once<T>(place: &mut Option<T>, name: &'static str, value: T) -> Result<(), Fault> {
@@ -186,15 +214,24 @@ mod tests {
     #[test]
     fn options_stand_before_or_behind_the_key_and_comments_anywhere() {
         let text = format!(
-            "# who may send\n\n{} dir=/srv/a\n \treplace\tmax-bytes=500GiB dir=\"/srv/b c#d\" {} # nightly\n",
+            "# who may send\n\n{} dir=/srv/a\n \treplace\tdelete accept=links max-bytes=500GiB dir=\"/srv/b c#d\" {} # nightly\n",
             key_text(&key(1)),
             key_text(&key(2))
         );
         let grants = parse(text.as_bytes()).expect("grants");
         assert_eq!(grants.len(), 2);
-        let one = Grant { directory: "/srv/a".into(), replace: false, max_bytes: None, line: 3 };
+        let none = Keep::default();
+        let one =
+            Grant { directory: "/srv/a".into(), replace: false, delete: false, accept: none, max_bytes: None, line: 3 };
         assert_eq!(grants[&key(1)], one);
-        let other = Grant { directory: "/srv/b c#d".into(), replace: true, max_bytes: Some(500 << 30), line: 4 };
+        let other = Grant {
+            directory: "/srv/b c#d".into(),
+            replace: true,
+            delete: true,
+            accept: Keep { links: true, ..none },
+            max_bytes: Some(500 << 30),
+            line: 4,
+        };
         assert_eq!(grants[&key(2)], other);
     }
 
@@ -223,6 +260,11 @@ mod tests {
             ("KEY1 dir=/a max-bytes=", Fault::NotASize),
             ("KEY1 dir=/a max-bytes=-1", Fault::NotASize),
             ("KEY1 dir=/a max-bytes=much", Fault::NotASize),
+            ("delete", Fault::Missing("the key")),
+            ("KEY1 dir=/a delete delete", Fault::Twice("delete")),
+            ("KEY1 dir=/a accept=", Fault::NotAccepted),
+            ("KEY1 dir=/a accept=links,", Fault::NotAccepted),
+            ("KEY1 dir=/a accept=all", Fault::NotAccepted),
             ("KEY1 dir=\"/a", Fault::Quote),
             ("KEY1 dir=\"/a\"b", Fault::Quote),
             ("KEY1 dir=/a\"b\"", Fault::Quote),

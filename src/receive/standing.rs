@@ -358,6 +358,8 @@ impl Guest {
         let grant = &self.allowed.grant;
         let policy = Policy {
             replace: grant.replace,
+            delete: grant.delete,
+            allowed: grant.accept,
             share: self.lease.share,
             ..Policy::new(RootPolicy::Beneath(Arc::clone(&self.allowed.directory)), standing.umask)
         };

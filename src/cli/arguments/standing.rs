@@ -22,13 +22,13 @@ pub struct StandingArguments {
     /// Needs --listen and --allow; prints its address and key instead of a ticket. SIGHUP reads the list of keys again, SIGTERM
     /// ends in order. Without an address it takes the socket that systemd passes, or else listens on all addresses, port
     /// 29984.
-    #[arg(long, requires_all = ["listen_on", "allow"], conflicts_with_all = ["replace", "expires"])]
+    #[arg(long, requires_all = ["listen_on", "allow"], conflicts_with_all = ["replace", "expires", "allow_delete", "accept"])]
     pub stay: bool,
 
     /// The list of keys that may send, each with its directory
     ///
-    /// One line a key, as `careful-send key` prints it, with dir=DIRECTORY and, where wanted, replace and max-bytes=SIZE. # begins
-    /// a comment. A bad line makes the whole list unusable.
+    /// One line a key, as `careful-send key` prints it, with dir=DIRECTORY and, where wanted, replace, delete, accept=LIST and
+    /// max-bytes=SIZE. # begins a comment. A bad line makes the whole list unusable.
     #[arg(long, value_name = "FILE", requires = "stay")]
     pub allow: Option<PathBuf>,
 
