@@ -151,7 +151,6 @@ fn is_of_type(rule: &Value, value: &Value) -> bool {
         "boolean" => value.is_boolean(),
         "string" => value.is_string(),
         "integer" => value.is_i64() || value.is_u64(),
-        "boolean" => value.is_boolean(),
         "number" => value.is_number(),
         "null" => value.is_null(),
         other => panic!("this judge does not know the type {other}"),
