@@ -91,9 +91,10 @@ impl ReadBack {
     }
 
     fn rename_checked(&self, authorised: Root) -> Result<Metadata, Failure> {
-        if self.root != authorised || !self.is_as_recorded() {
+        if self.root != authorised {
             return Err(Failure::StoredMismatch);
         }
+        self.drop_wrong_record().map_err(|error| failure_of("remove a wrong record", &error))?;
         let file = self.staging.file().metadata().map_err(|error| failure_of("look at a staging file", &error))?;
         if file.length_bytes != self.length_bytes || file.links != 1 {
             return Err(Failure::StagingUnusable);

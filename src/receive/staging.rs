@@ -289,10 +289,17 @@ impl ReadBack {
         self.staging
     }
 
-    /// Whether the record that was stored with it, if any, is one of what was read back.
-    pub(super) fn is_as_recorded(&self) -> bool {
-        let recorded = *self.staging.recorded.lock().unwrap_or_else(PoisonError::into_inner);
-        recorded.is_none_or(|recorded| recorded == self.root)
+    /// Removes the record that was stored with it unless it is one of what was read back: it was made of the hashes that were
+    /// announced, and a copy is no worse for having none.
+    pub(super) fn drop_wrong_record(&self) -> io::Result<()> {
+        let mut recorded = self.staging.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        if recorded.is_some_and(|recorded| recorded != self.root) {
+            tracing::warn!("a record does not fit what was read back, and is removed");
+            record::remove(self.staging.file.as_ref())?;
+            self.staging.file.sync_all()?;
+            *recorded = None;
+        }
+        Ok(())
     }
 
     /// Name of the staging file.
