@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::outcome::{Ended, Observer};
+use crate::protocol::failure::Failure;
 use crate::protocol::limits::{BACKOFF_FIRST, BACKOFF_MAX, GARBLED_CONNECTIONS_MAX};
 
 /// How long, and how often, to try again: the time counts anew from the loss of each connection that brought the transfer
@@ -14,7 +16,7 @@ use crate::protocol::limits::{BACKOFF_FIRST, BACKOFF_MAX, GARBLED_CONNECTIONS_MA
 pub(crate) struct Patience {
     retry_for: Duration,
     /// A receiver that was never reached is not waited for.
-    pub(crate) is_known: bool,
+    is_known: bool,
     until: Option<Instant>,
     pause: Duration,
     files_done: u64,
@@ -46,14 +48,34 @@ impl Patience {
         *self = Self { is_known: true, files_done, proven_pieces: most, ..fresh };
     }
 
+    /// After a connection that ended so: how long to wait before the next one, which the observer is told of; or how the
+    /// transfer ended. `starts_neighbour` as [`Meeting`](crate::connect::meeting::Meeting::starts_neighbour) says.
+    pub(crate) fn after(
+        &mut self,
+        ended: Ended,
+        starts_neighbour: bool,
+        observer: &dyn Observer,
+        now: Instant,
+    ) -> Result<Duration, Ended> {
+        match ended {
+            Ended::Lost => observer.notice("the connection was lost; connecting again"),
+            Ended::Refused(Failure::Garbled) if self.is_garbled_again() => {
+                observer.notice("control data arrived damaged; connecting again");
+            }
+            Ended::Unreachable(error) if error.may_pass(self.is_known) && (self.is_known || starts_neighbour) => {}
+            ended => return Err(ended),
+        }
+        self.pause(now).ok_or(Ended::Lost)
+    }
+
     /// A connection ended because control data arrived damaged: whether to try another.
-    pub(crate) fn is_garbled_again(&mut self) -> bool {
+    fn is_garbled_again(&mut self) -> bool {
         self.garbled += 1;
         self.garbled < GARBLED_CONNECTIONS_MAX
     }
 
     /// How long to wait before the next attempt; nothing if the time is up.
-    pub(crate) fn pause(&mut self, now: Instant) -> Option<Duration> {
+    fn pause(&mut self, now: Instant) -> Option<Duration> {
         let until = *self.until.get_or_insert_with(|| now + self.retry_for);
         if now + self.pause > until {
             return None;

@@ -77,17 +77,13 @@ impl Pull {
                 }
                 Err(error) => Ended::Unreachable(error),
             };
-            match ended {
-                Ended::Lost => self.asked.observer.notice("the connection was lost; connecting again"),
-                Ended::Refused(Failure::Garbled) if patience.is_garbled_again() => {
-                    self.asked.observer.notice("control data arrived damaged; connecting again");
+            match patience.after(ended, meeting.starts_neighbour(), self.asked.observer.as_ref(), Instant::now()) {
+                Ok(pause) => tokio::time::sleep(pause).await,
+                Err(ended) => {
+                    meeting.finish().await;
+                    return ended;
                 }
-                Ended::Unreachable(error)
-                    if error.may_pass(patience.is_known) && (patience.is_known || meeting.starts_neighbour()) => {}
-                ended => return finished(ended, meeting).await,
             }
-            let Some(pause) = patience.pause(Instant::now()) else { return finished(Ended::Lost, meeting).await };
-            tokio::time::sleep(pause).await;
         }
     }
 
@@ -246,11 +242,6 @@ impl Pull {
 enum Played {
     Complete,
     Refused(Failure),
-}
-
-async fn finished(ended: Ended, meeting: Meeting) -> Ended {
-    meeting.finish().await;
-    ended
 }
 
 /// What the end of a connection means for the transfer.

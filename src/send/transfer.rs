@@ -77,17 +77,13 @@ pub async fn run(
             }
             Err(ended) => ended,
         };
-        match ended {
-            Ended::Lost => observer.notice("the connection was lost; connecting again"),
-            Ended::Refused(Failure::Garbled) if patience.is_garbled_again() => {
-                observer.notice("control data arrived damaged; connecting again");
+        match patience.after(ended, meeting.starts_neighbour(), observer.as_ref(), Instant::now()) {
+            Ok(pause) => tokio::time::sleep(pause).await,
+            Err(ended) => {
+                meeting.finish().await;
+                return ended;
             }
-            Ended::Unreachable(error)
-                if error.may_pass(patience.is_known) && (patience.is_known || meeting.starts_neighbour()) => {}
-            ended => return finished(ended, meeting).await,
         }
-        let Some(pause) = patience.pause(Instant::now()) else { return finished(Ended::Lost, meeting).await };
-        tokio::time::sleep(pause).await;
     }
 }
 
@@ -97,9 +93,4 @@ fn tell_not_kept(session: &Session, plan: &Plan) {
     if !words.is_empty() {
         session.observer.failed(b".", Failure::NotAccepted, Some(&words.join(", ")));
     }
-}
-
-async fn finished(ended: Ended, meeting: Meeting) -> Ended {
-    meeting.finish().await;
-    ended
 }
