@@ -25,6 +25,7 @@ mod inspector;
 mod known_peers;
 mod reach;
 mod run_standing;
+mod run_transfer;
 mod spool;
 mod status;
 mod teller;

@@ -6,17 +6,13 @@ use super::arguments::{PullPlan, RecvArguments, SelectionArguments};
 use super::exit_code::ExitCode;
 use super::filters::{filters, spelled_out};
 use super::identity::identity;
-use super::progress::{self, ProgressDisplay};
-use super::reach::{Stop, not_reached};
-use super::report::{Report, with_causes};
+use super::reach::Stop;
+use super::report::with_causes;
 use super::run_recv::open_files_max;
-use super::run_send::{open_receipts, remarks, stop_signal};
-use super::start;
-use super::status::StatusFile;
+use super::run_transfer::{self, Shown, early, open_receipts, remarks};
 use super::teller::Teller;
 use crate::connect::meeting::Meeting;
-use crate::outcome::{Ended, Observer};
-use crate::progress::Counters;
+use crate::outcome::Observer;
 use crate::protocol::failure::Failure;
 use crate::protocol::request::Request;
 use crate::receive::pull::Pull;
@@ -27,42 +23,11 @@ use crate::wire::identity::KeyPair;
 
 /// Runs the program.
 pub(super) fn main(arguments: &RecvArguments, plan: PullPlan) -> ExitCode {
-    let counters = Arc::new(Counters::default());
-    let display = progress::wanted(&arguments.output).then(|| progress::start(Arc::clone(&counters)));
-    let suspender = display.as_ref().map(ProgressDisplay::suspender);
-    let report = Arc::new(Report::new("careful-recv", &arguments.output, suspender.clone()));
-    let disk = Environment::real().disk;
-    let status = match StatusFile::begin(disk.as_ref(), arguments.output.status.as_deref(), &report, Some(&counters)) {
-        Ok(status) => status,
-        Err(code) => {
-            report.stopped(code);
-            return code;
-        }
-    };
-    let code = match start(&report, &arguments.output, suspender.unwrap_or_default()) {
-        Ok(runtime) => {
-            let outcome = runtime.block_on(pull(arguments, plan, &report, counters, display));
-            // Threads that still read or hash have nothing more to say.
-            runtime.shutdown_background();
-            outcome.unwrap_or_else(|Stop(words, hint, code)| {
-                report.error(&words, hint);
-                code
-            })
-        }
-        Err(code) => code,
-    };
-    report.stopped(code);
-    status.end(code);
-    code
+    run_transfer::main("careful-recv", &arguments.output, async |shown| pull(arguments, plan, shown).await)
 }
 
-async fn pull(
-    arguments: &RecvArguments,
-    plan: PullPlan,
-    report: &Arc<Report>,
-    counters: Arc<Counters>,
-    display: Option<ProgressDisplay>,
-) -> Result<ExitCode, Stop> {
+async fn pull(arguments: &RecvArguments, plan: PullPlan, shown: Shown) -> Result<ExitCode, Stop> {
+    let report = &shown.report;
     let environment = Environment::real_on(arguments.network.port);
     let cannot_start = |error: &dyn std::error::Error| Stop(with_causes(error), None, ExitCode::Other);
     let words = words(arguments, &plan, &environment)?;
@@ -92,21 +57,10 @@ async fn pull(
         umask: take_umask(),
         open_files_max: open_files_max(),
         retry_for: arguments.results.retry_for,
-        counters: Arc::clone(&counters),
+        counters: Arc::clone(&shown.counters),
     };
-    let early = tokio::select! {
-        ended = pull.run(meeting, &key) => early(ended, report),
-        code = stop_signal() => {
-            report.error("interrupted", Some("what has arrived is kept; run the same command to continue"));
-            // The connection was dropped with the transfer: let its last packet leave.
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            Some(code)
-        }
-    };
-    if let Some(display) = display {
-        display.finish();
-    }
-    Ok(teller.finish(&counters, early))
+    let early = |ended| early(ended, "sender", false, &teller.report, refused);
+    Ok(shown.finish(pull.run(meeting, &key), &teller, early).await)
 }
 
 /// The options for the sending side. What is wrong with them is said before anybody is called.
@@ -114,43 +68,23 @@ fn words(arguments: &RecvArguments, plan: &PullPlan, environment: &Environment) 
     let disk = environment.disk.as_ref();
     filters(&arguments.selection, false, disk)?;
     let words = spelled_out(&arguments.words, disk)?;
-    match Request::fits(plan.sources.iter().chain(&words).map(Vec::as_slice)) {
-        true => Ok(words),
-        false => {
-            let words = "these are too many patterns and sources for one request".to_owned();
-            Err(Stop(words, Some("pull a directory, and leave out of it by fewer patterns"), ExitCode::Usage))
-        }
+    if !Request::fits(plan.sources.iter().chain(&words).map(Vec::as_slice)) {
+        let words = "these are too many patterns and sources for one request".to_owned();
+        return Err(Stop(words, Some("pull a directory, and leave out of it by fewer patterns"), ExitCode::Usage));
     }
+    Ok(words)
 }
 
-/// Words and code for a transfer that did not run to its end; nothing for one that did.
-fn early(ended: Ended, report: &Report) -> Option<ExitCode> {
-    const AGAIN: &str = "what has arrived is kept; run the same command to continue";
-    match ended {
-        Ended::Complete => None,
-        Ended::Lost => {
-            report.error("the connection was lost and did not come back in time", Some(AGAIN));
-            Some(ExitCode::Network)
+/// Words and hint for a transfer that one side refused as a whole.
+fn refused(failure: Failure) -> (String, Option<&'static str>) {
+    let hint = match failure {
+        Failure::DestinationParentMissing => Some("create the directory that is to hold it first"),
+        Failure::Version | Failure::RequestNotUnderstood => Some("install the same version of careful on both sides"),
+        Failure::Garbled => {
+            Some("something between the two sides, or the memory of one, changes data; what has arrived is kept")
         }
-        Ended::Unreachable(error) => Some(not_reached(&error, "sender", false, report)),
-        Ended::Refused(failure) => {
-            let hint = match failure {
-                Failure::DestinationParentMissing => Some("create the directory that is to hold it first"),
-                Failure::Version | Failure::RequestNotUnderstood => {
-                    Some("install the same version of careful on both sides")
-                }
-                Failure::Garbled => Some(
-                    "something between the two sides, or the memory of one, changes data; what has arrived is kept",
-                ),
-                Failure::NotAskedFor => Some("do not trust that host: its careful-send is not the one you expect"),
-                _ => None,
-            };
-            report.error(&format!("the transfer cannot go on: {failure}"), hint);
-            Some(ExitCode::of(failure))
-        }
-        Ended::Broken(error) => {
-            report.error(&format!("the sender cannot be talked to: {}", with_causes(&error)), None);
-            Some(ExitCode::Protocol)
-        }
-    }
+        Failure::NotAskedFor => Some("do not trust that host: its careful-send is not the one you expect"),
+        _ => None,
+    };
+    (format!("the transfer cannot go on: {failure}"), hint)
 }

@@ -4,27 +4,22 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
-
-use super::arguments::{self, InputArguments, ResultArguments, SendArguments, SendingArguments};
+use super::arguments::{self, InputArguments, SendArguments, SendingArguments};
 use super::exit_code::ExitCode;
 use super::filters::{filters, list};
 use super::identity::{identity, lasting_identity, print_key};
 use super::known_peers;
-use super::progress::{self, ProgressDisplay, Suspender};
-use super::reach::{Destination, Stop, not_reached};
+use super::progress::Suspender;
+use super::reach::{Destination, Stop};
 use super::report::{Report, hint, with_causes};
-use super::status::StatusFile;
+use super::run_transfer::{self, Shown, early, open_receipts, remarks};
 use super::teller::Teller;
 use super::{spool, start};
-use crate::connect::child::Remarks;
 use crate::connect::meeting::Meeting;
-use crate::progress::Counters;
 use crate::protocol::failure::Failure;
 use crate::protocol::receipt::Origin;
 use crate::seams::Environment;
-use crate::seams::disk::DiskFile;
-use crate::send::{Ended, Observer, Plan, run};
+use crate::send::{Observer, Plan, run};
 use crate::wire::identity::KeyPair;
 
 /// Runs the program.
@@ -42,31 +37,7 @@ pub fn main() -> std::process::ExitCode {
         report.end(code);
         return code.into();
     }
-    let counters = Arc::new(Counters::default());
-    let display = progress::wanted(&arguments.output).then(|| progress::start(Arc::clone(&counters)));
-    let suspender = display.as_ref().map(ProgressDisplay::suspender);
-    let report = Arc::new(Report::new("careful-send", &arguments.output, suspender.clone()));
-    let disk = Environment::real().disk;
-    let status = StatusFile::begin(disk.as_ref(), arguments.output.status.as_deref(), &report, Some(&counters));
-    let status = match status {
-        Ok(status) => status,
-        Err(code) => {
-            report.stopped(code);
-            return code.into();
-        }
-    };
-    let code = match start(&report, &arguments.output, suspender.unwrap_or_default()) {
-        Ok(runtime) => {
-            let code = runtime.block_on(transfer(&arguments, &report, counters, display));
-            // Threads that still read or hash have nothing more to say.
-            runtime.shutdown_background();
-            code
-        }
-        Err(code) => code,
-    };
-    report.stopped(code);
-    status.end(code);
-    code.into()
+    run_transfer::main("careful-send", &arguments.output, async |shown| transfer(&arguments, shown).await).into()
 }
 
 /// Started by a receiver that asks.
@@ -84,94 +55,24 @@ fn asked(arguments: &SendArguments) -> ExitCode {
     })
 }
 
-/// The file that receipts are added to, where one is wanted. Where sources go with them, its name must survive a power cut,
-/// too.
-pub(super) fn open_receipts(
-    results: &ResultArguments,
-    durable: bool,
-    environment: &Environment,
-) -> Result<Option<Arc<dyn DiskFile>>, Stop> {
-    let Some(path) = &results.receipts else { return Ok(None) };
-    let disk = environment.disk.as_ref();
-    let open = || {
-        let file = disk.open_append(path)?;
-        if durable {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            disk.open_directory(parent.unwrap_or(Path::new(".")))?.sync()?;
-        }
-        Ok(file)
-    };
-    open().map(Some).map_err(|error: std::io::Error| {
-        let hint = "name a file that can be written, in a directory that is there; nothing was sent";
-        let words = format!("cannot open {} for receipts: {error}", path.display());
-        Stop(words, Some(hint), ExitCode::FileIo)
-    })
-}
-
-async fn transfer(
-    arguments: &SendArguments,
-    report: &Arc<Report>,
-    counters: Arc<Counters>,
-    display: Option<ProgressDisplay>,
-) -> ExitCode {
+async fn transfer(arguments: &SendArguments, shown: Shown) -> Result<ExitCode, Stop> {
     let environment = Environment::real_on(arguments.network.port);
-    let prepared = async {
-        let mut prepared = prepare(arguments, &environment, report).await?;
-        let is_input = InputArguments::is_source(arguments.operands().0);
-        // Only now, when everything else is known to be in order: it may take hours.
-        let spooled =
-            if is_input { Some(spool::take(&arguments.input, environment.disk.as_ref()).await?) } else { None };
-        if let Some(spooled) = &spooled {
-            prepared.plan = spooled.plan(prepared.plan);
-        }
-        Ok((prepared, spooled))
-    };
-    let (prepared, _spooled) = match prepared.await {
-        Ok(prepared) => prepared,
-        Err(Stop(words, hint, code)) => {
-            report.error(&words, hint);
-            return code;
-        }
-    };
-    let receipts = match open_receipts(&arguments.results, arguments.moving.move_sources, &environment) {
-        Ok(receipts) => receipts,
-        Err(Stop(words, hint, code)) => {
-            report.error(&words, hint);
-            return code;
-        }
-    };
-    let teller = Arc::new(Teller::new(Arc::clone(report), arguments.moving.required(&arguments.results), receipts));
+    let mut prepared = prepare(arguments, &environment, &shown.report).await?;
+    // Only now, when everything else is known to be in order: it may take hours. It is there until the end.
+    let mut spooled = None;
+    if InputArguments::is_source(arguments.operands().0) {
+        let spooled = spooled.insert(spool::take(&arguments.input, environment.disk.as_ref()).await?);
+        prepared.plan = spooled.plan(prepared.plan);
+    }
+    let receipts = open_receipts(&arguments.results, arguments.moving.move_sources, &environment)?;
+    let required = arguments.moving.required(&arguments.results);
+    let teller = Arc::new(Teller::new(Arc::clone(&shown.report), required, receipts));
     let observer: Arc<dyn Observer> = Arc::clone(&teller) as Arc<dyn Observer>;
     let by_ticket = matches!(prepared.meeting, Meeting::Ticket(_));
-    let running = run(environment, prepared.plan, prepared.meeting, prepared.key, observer, Arc::clone(&counters));
-    let early = tokio::select! {
-        ended = running => early(ended, by_ticket, &teller.report),
-        code = stop_signal() => {
-            teller.report.error("interrupted", Some("what has arrived is kept; run the same command to continue"));
-            // The connection was dropped with the transfer: let its last packet leave.
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            Some(code)
-        }
-    };
-    if let Some(display) = display {
-        display.finish();
-    }
-    teller.finish(&counters, early)
-}
-
-/// Resolves when a person or the system wants the program to end. The signals are taken over at the call, not when it is first
-/// waited for.
-pub(super) fn stop_signal() -> impl Future<Output = ExitCode> {
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    async {
-        let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            _ = interrupt.recv() => ExitCode::Interrupted,
-            _ = terminate.recv() => ExitCode::Terminated,
-        }
-    }
+    let counters = Arc::clone(&shown.counters);
+    let running = run(environment, prepared.plan, prepared.meeting, prepared.key, observer, counters);
+    let early = |ended| early(ended, "receiver", by_ticket, &teller.report, |failure| refused(failure, by_ticket));
+    Ok(shown.finish(running, &teller, early).await)
 }
 
 struct Prepared {
@@ -227,12 +128,6 @@ async fn prepare(arguments: &SendArguments, environment: &Environment, report: &
     }
 }
 
-/// What ssh says goes to the person.
-pub(super) fn remarks(report: &Arc<Report>) -> Remarks {
-    let report = Arc::clone(report);
-    Remarks::to(move |line| report.remark("ssh", line))
-}
-
 /// What the options ask for; where to, and how long it is tried, is still open.
 pub(super) fn plan(sending: &SendingArguments, sources: Vec<PathBuf>) -> Plan {
     Plan {
@@ -268,42 +163,25 @@ fn refuse_inside(environment: &Environment, sources: &[PathBuf], destination: &P
     Ok(())
 }
 
-/// Words and code for a transfer that did not run to its end; nothing for one that did.
-fn early(ended: Ended, by_ticket: bool, report: &Report) -> Option<ExitCode> {
-    const AGAIN: &str = "what has arrived is kept; run the same command to continue";
-    match ended {
-        Ended::Complete => None,
-        Ended::Lost => {
-            report.error("the connection was lost and did not come back in time", Some(AGAIN));
-            Some(ExitCode::Network)
-        }
-        Ended::Unreachable(error) => Some(not_reached(&error, "receiver", by_ticket, report)),
-        Ended::Refused(Failure::Garbled) => {
+/// Words and hint for a transfer that the receiver refused as a whole.
+fn refused(failure: Failure, by_ticket: bool) -> (String, Option<&'static str>) {
+    let hint = match failure {
+        Failure::Garbled => {
             let words = "control data kept arriving otherwise than it was sent";
             let hint = "something between the two sides, or the memory of one, changes data; what has arrived is kept";
-            report.error(words, Some(hint));
-            Some(ExitCode::of(Failure::Garbled))
+            return (words.to_owned(), Some(hint));
         }
-        Ended::Refused(failure) => {
-            let hint = match failure {
-                Failure::DestinationParentMissing => Some("create the directory that is to hold it first"),
-                Failure::KeyNotAdmitted => hint(failure),
-                Failure::DestinationNotADirectory => Some(
-                    "several sources, or a directory, need a directory to go into: name one, or a name that is free",
-                ),
-                Failure::NotAdmitted if by_ticket => Some("ask for a new ticket: each serves one sender"),
-                Failure::DeleteNotAllowed => Some("leave out --delete, or let the receiver listen with --allow-delete"),
-                Failure::Version => Some("install the same version of careful on both sides"),
-                _ => None,
-            };
-            report.error(&format!("refused by the receiver: {failure}"), hint);
-            Some(ExitCode::of(failure))
+        Failure::DestinationParentMissing => Some("create the directory that is to hold it first"),
+        Failure::KeyNotAdmitted => hint(failure),
+        Failure::DestinationNotADirectory => {
+            Some("several sources, or a directory, need a directory to go into: name one, or a name that is free")
         }
-        Ended::Broken(error) => {
-            report.error(&format!("the receiver cannot be talked to: {}", with_causes(&error)), None);
-            Some(ExitCode::Protocol)
-        }
-    }
+        Failure::NotAdmitted if by_ticket => Some("ask for a new ticket: each serves one sender"),
+        Failure::DeleteNotAllowed => Some("leave out --delete, or let the receiver listen with --allow-delete"),
+        Failure::Version => Some("install the same version of careful on both sides"),
+        _ => None,
+    };
+    (format!("refused by the receiver: {failure}"), hint)
 }
 
 #[cfg(test)]

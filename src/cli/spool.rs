@@ -8,7 +8,7 @@ use std::io::Read;
 use super::arguments::InputArguments;
 use super::exit_code::ExitCode;
 use super::reach::Stop;
-use super::run_send::stop_signal;
+use super::run_transfer::stop_signal;
 use crate::hash::{Root, RootHasher};
 use crate::seams::disk::{Disk, Spool};
 use crate::send::{Plan, Records};
