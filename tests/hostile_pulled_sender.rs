@@ -91,17 +91,7 @@ impl Asking {
 }
 
 fn begin() -> Begin {
-    Begin {
-        transfer: [1; 16],
-        destination: Vec::new(),
-        single_file: false,
-        stored: Stored::Device,
-        no_replace: false,
-        quick: false,
-        record: false,
-        keep: Keep::default(),
-        delete: None,
-    }
+    Begin::new([1; 16])
 }
 
 /// Pulls `good` from a sender that does this with each connection.

@@ -24,7 +24,7 @@ use careful::protocol::message::{
     Begin, ChunkHeader, FileAnswer, FromReceiver, FromSender, GroupFile, GroupFileAnswer, Hash32, IndexedHash,
     IndexedOrigin, Pattern, Prune, Run, check_of, frame,
 };
-use careful::protocol::receipt::{Origin, Stored};
+use careful::protocol::receipt::Origin;
 use careful::protocol::terms::Terms;
 use careful::seams::packet::UdpPackets;
 use careful::wire::WireError;
@@ -210,17 +210,7 @@ impl Job {
 }
 
 fn begin() -> Begin {
-    Begin {
-        transfer: [1; 16],
-        destination: Vec::new(),
-        single_file: false,
-        stored: Stored::Device,
-        no_replace: false,
-        quick: false,
-        record: true,
-        keep: Keep::default(),
-        delete: None,
-    }
+    Begin::new([1; 16])
 }
 
 fn attributes(mode: u32) -> Attributes {

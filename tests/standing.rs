@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use careful::connect::key_text::{key_of_text, key_text};
 use careful::protocol::message::{Begin, FromReceiver, FromSender};
-use careful::protocol::receipt::Stored;
 use careful::seams::os_disk::OsDisk;
 use careful::seams::packet::UdpPackets;
 use careful::wire::WireError;
@@ -371,17 +370,7 @@ fn two_transfers_of_one_key_run_side_by_side_and_the_same_one_takes_its_own_plac
             let (mut outgoing, mut incoming) = connection.open_job().await.expect("a stream");
             outgoing.send(&FromSender::Hello { minor: 0, proof: [0; 32] }).await.expect("sent");
             let Ok(Some(FromReceiver::Welcome { .. })) = incoming.receive().await else { panic!("not welcome") };
-            let begin = Begin {
-                transfer: [transfer; 16],
-                destination: destination.to_vec(),
-                single_file: false,
-                stored: Stored::Device,
-                no_replace: false,
-                quick: false,
-                record: false,
-                keep: careful::protocol::keep::Keep::default(),
-                delete: None,
-            };
+            let begin = Begin { destination: destination.to_vec(), ..Begin::new([transfer; 16]) };
             outgoing.send(&FromSender::Begin(begin)).await.expect("sent");
             loop {
                 match incoming.receive().await.expect("an answer") {

@@ -313,6 +313,24 @@ pub struct Begin {
     pub delete: Option<Vec<Pattern>>,
 }
 
+impl Begin {
+    /// What is asked for where nothing is chosen, as the programs do it: every check, a record with each copy, and the receiver
+    /// decides where it goes.
+    pub fn new(transfer: [u8; 16]) -> Self {
+        Self {
+            transfer,
+            destination: Vec::new(),
+            single_file: false,
+            stored: Stored::Device,
+            no_replace: false,
+            quick: false,
+            record: true,
+            keep: Keep::default(),
+            delete: None,
+        }
+    }
+}
+
 /// A pattern as it was written: see [`Selection`](super::selection::Selection).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Pattern {

@@ -79,17 +79,7 @@ mod tests {
     const ATTRIBUTES: Attributes = Attributes { mode: 0o644, modified_seconds: 7, modified_nanoseconds: 8 };
 
     fn begin() -> Begin {
-        Begin {
-            transfer: [1; 16],
-            destination: b"/d".to_vec(),
-            single_file: false,
-            stored: Stored::Device,
-            no_replace: false,
-            quick: false,
-            record: false,
-            keep: Keep::default(),
-            delete: None,
-        }
+        Begin { destination: b"/d".to_vec(), ..Begin::new([1; 16]) }
     }
 
     fn ready() -> Ready {
@@ -107,7 +97,7 @@ mod tests {
             |begin| begin.stored = Stored::Cache,
             |begin| begin.no_replace = true,
             |begin| begin.quick = true,
-            |begin| begin.record = true,
+            |begin| begin.record = false,
             |begin| begin.keep.links = true,
             |begin| begin.delete = Some(Vec::new()),
         ];

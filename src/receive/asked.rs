@@ -152,17 +152,7 @@ mod tests {
     }
 
     fn begin() -> Begin {
-        Begin {
-            transfer: [1; 16],
-            destination: Vec::new(),
-            single_file: false,
-            stored: Stored::Device,
-            no_replace: false,
-            quick: false,
-            record: true,
-            keep: Keep::default(),
-            delete: None,
-        }
+        Begin::new([1; 16])
     }
 
     fn names(sources: &[&str]) -> Option<Vec<String>> {

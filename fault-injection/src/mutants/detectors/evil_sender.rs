@@ -10,13 +10,12 @@ use careful::connect::ticket::{Ticket, token_proof};
 use careful::hash::{PieceHash, Position, Root};
 use careful::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, FileEntry, Name};
 use careful::protocol::failure::Failure;
-use careful::protocol::keep::Keep;
 use careful::protocol::limits::MESSAGE_BYTES_MAX;
 use careful::protocol::message::{
     Begin, CHECK_BYTES, ChunkHeader, FileAnswer, FromReceiver, FromSender, GroupFile, GroupFileAnswer, Hash32,
     IndexedHash, IndexedOrigin, check_of, frame, to_wire,
 };
-use careful::protocol::receipt::{Origin, Stored};
+use careful::protocol::receipt::Origin;
 use careful::protocol::terms::Terms;
 use careful::receive::RootPolicy;
 use careful::seams::os_disk::OsDisk;
@@ -86,17 +85,7 @@ impl Sender {
         let (connection, mut outgoing, mut incoming, welcome) = greet(&ticket, &TOKEN).await;
         assert_eq!(welcome, Some(FromReceiver::Welcome { minor: 0 }));
         connection.raise_windows();
-        let begin = Begin {
-            transfer: [1; 16],
-            destination: Vec::new(),
-            single_file: false,
-            stored: Stored::Device,
-            no_replace: false,
-            quick: false,
-            record: true,
-            keep: Keep::default(),
-            delete: None,
-        };
+        let begin = Begin::new([1; 16]);
         outgoing.send(&FromSender::Begin(begin.clone())).await.expect("a stream that takes messages");
         loop {
             match incoming.receive().await.expect("an answer") {
