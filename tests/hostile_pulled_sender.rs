@@ -16,14 +16,13 @@ use careful::outcome::{Ended, Observer};
 use careful::progress::Counters;
 use careful::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, FileEntry, Name};
 use careful::protocol::failure::Failure;
-use careful::protocol::keep::Keep;
 use careful::protocol::limits::{REPORT_PATH_BYTES_MAX, REPORTS_PER_ANSWER, REQUEST_WORDS_MAX};
 use careful::protocol::message::{Begin, FromReceiver, FromSender, GroupFile};
 use careful::protocol::receipt::{Receipt, Stored};
 use careful::protocol::request::{FromPuller, Report, Request, ToPuller};
 use careful::protocol::terms::Terms;
+use careful::receive::Asked;
 use careful::receive::pull::Pull;
-use careful::receive::{Answered, Asked};
 use careful::seams::Environment;
 use careful::wire::WireError;
 use careful::wire::connection::{CloseReason, Connection};
@@ -109,17 +108,7 @@ where
     let pull = Pull {
         environment,
         identity: Arc::new(KeyPair::generate().unwrap()),
-        asked: Asked {
-            destination: place.join("inbox"),
-            sources: vec![b"good".to_vec()],
-            stored: Stored::Device,
-            quick: false,
-            no_replace: false,
-            records: true,
-            keep: Keep::default(),
-            observer: Arc::clone(&told) as Arc<dyn Observer>,
-            answered: Answered::none_of(&[b"good".to_vec()]),
-        },
+        asked: Asked::new(vec![b"good".to_vec()], place.join("inbox"), Arc::clone(&told) as Arc<dyn Observer>),
         words: Vec::new(),
         all_is_sent: true,
         umask: 0o022,

@@ -15,8 +15,8 @@ use crate::connect::meeting::Meeting;
 use crate::outcome::Observer;
 use crate::protocol::failure::Failure;
 use crate::protocol::request::Request;
+use crate::receive::Asked;
 use crate::receive::pull::Pull;
-use crate::receive::{Answered, Asked};
 use crate::seams::Environment;
 use crate::seams::os_disk::take_umask;
 use crate::wire::identity::KeyPair;
@@ -38,15 +38,12 @@ async fn pull(arguments: &RecvArguments, plan: PullPlan, shown: Shown) -> Result
     let teller = Arc::new(Teller::new(Arc::clone(report), arguments.results.require, receipts));
     let observer: Arc<dyn Observer> = Arc::clone(&teller) as Arc<dyn Observer>;
     let asked = Asked {
-        answered: Answered::none_of(&plan.sources),
-        destination: plan.destination,
-        sources: plan.sources,
         stored: arguments.sending.stored.into(),
         quick: arguments.sending.quick,
         no_replace: arguments.sending.no_replace,
         records: !arguments.sending.no_record,
         keep: arguments.sending.metadata.keep(),
-        observer,
+        ..Asked::new(plan.sources, plan.destination, observer)
     };
     let pull = Pull {
         environment,

@@ -77,6 +77,22 @@ impl Answered {
 }
 
 impl Asked {
+    /// Everything is checked, and existing targets are replaced: what `careful-recv` asks for without an option.
+    #[must_use]
+    pub fn new(sources: Vec<Vec<u8>>, destination: PathBuf, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            destination,
+            answered: Answered::none_of(&sources),
+            sources,
+            stored: Stored::Device,
+            quick: false,
+            no_replace: false,
+            keep: Keep::default(),
+            records: true,
+            observer,
+        }
+    }
+
     /// Whether the sender begins what it was asked for.
     pub(super) fn is_answered_by(&self, begin: &Begin) -> Result<(), Failure> {
         let may_be_one_file = matches!(&self.sources[..], [only] if name_of(only).is_some());
@@ -138,17 +154,7 @@ mod tests {
 
     fn asked(sources: &[&str]) -> Asked {
         let sources: Vec<Vec<u8>> = sources.iter().map(|source| source.as_bytes().to_vec()).collect();
-        Asked {
-            destination: "d".into(),
-            answered: Answered::none_of(&sources),
-            sources,
-            stored: Stored::Device,
-            quick: false,
-            no_replace: false,
-            records: true,
-            keep: Keep::default(),
-            observer: Arc::new(Nobody),
-        }
+        Asked::new(sources, "d".into(), Arc::new(Nobody))
     }
 
     fn begin() -> Begin {

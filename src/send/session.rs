@@ -94,7 +94,6 @@ impl Opening<'_> {
 
     fn begin(&self) -> Begin {
         Begin {
-            transfer: self.transfer,
             destination: self.plan.destination.clone(),
             single_file: walk::is_single_file(self.environment.disk.as_ref(), &self.plan.sources),
             stored: self.plan.stored,
@@ -103,6 +102,7 @@ impl Opening<'_> {
             record: self.plan.record_copies,
             keep: self.plan.keep,
             delete: self.plan.delete.map(|deletion| self.plan.filters.guards(deletion)),
+            ..Begin::new(self.transfer)
         }
     }
 
