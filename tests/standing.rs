@@ -10,13 +10,12 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use careful::connect::key_text::{key_of_text, key_text};
 use careful::protocol::message::{Begin, FromReceiver, FromSender};
 use careful::seams::os_disk::OsDisk;
 use careful::seams::packet::UdpPackets;
 use careful::wire::WireError;
 use careful::wire::endpoint::{CloseReason, connect};
-use careful::wire::identity::{KeyPair, load_or_create};
+use careful::wire::identity::{KeyPair, PublicKey, load_or_create};
 use rustix::process::Signal;
 use support::{CHUNK, HeldStaging, Place, Ran, Running, run, set_mode, start, tree, wait_for};
 
@@ -39,7 +38,7 @@ impl Sender {
     fn new() -> Self {
         let place = Place::new();
         let key = load_or_create(&OsDisk, &place.state().join("careful/identity")).expect("a key");
-        Self { key: key_text(&key.public()), place }
+        Self { key: key.public().to_string(), place }
     }
 
     /// With a tree to send.
@@ -166,7 +165,7 @@ fn both_programs_print_the_same_key_which_is_made_on_first_use_and_stays() {
     let place = Place::new();
     let first = run(&mut place.sender(&["key"])).exits(0).stdout;
     assert_eq!(run(&mut place.receiver(&["key"])).exits(0).stdout, first);
-    key_of_text(first.trim_end()).expect("a key");
+    first.trim_end().parse::<PublicKey>().expect("a key");
     let mode = place.state().join("careful/identity").metadata().expect("a file");
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777, 0o600);
     let event = run(place.sender(&["key"]).arg("--json")).exits(0).events().remove(0);
@@ -361,7 +360,7 @@ fn two_transfers_of_one_key_run_side_by_side_and_the_same_one_takes_its_own_plac
     let sender = Sender::with_tree(1);
     let standing = Standing::for_one(&sender, "", &[]);
     let key = load_or_create(&OsDisk, &sender.place.state().join("careful/identity")).expect("a key");
-    let receiver = key_of_text(&standing.key).expect("a key");
+    let receiver = standing.key.parse::<PublicKey>().expect("a key");
     let address = [standing.address.parse().expect("an address")];
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
@@ -586,7 +585,7 @@ mod known_peers {
         let standing = Standing::for_one(&sender, "", &[]);
         write(&sender, &format!("# mine\n{} {} 2026-11-22\n", standing.address, standing.key));
         send(&sender, &standing, &[]).exits(0);
-        let other = key_text(&KeyPair::generate().expect("a key").public());
+        let other = KeyPair::generate().expect("a key").public().to_string();
         let ran = send(&sender, &standing, &["--peer-key", &other]).exits(5);
         assert!(ran.stderr.contains("line 2 of "), "{ran:?}");
         let wrong = format!("# mine\n\n{} {other}\n", standing.address);

@@ -7,7 +7,6 @@ use etcetera::{BaseStrategy, choose_base_strategy};
 
 use super::exit_code::ExitCode;
 use super::report::{Report, with_causes};
-use crate::connect::key_text::key_text;
 use crate::seams::disk::Disk;
 use crate::seams::os_disk::OsDisk;
 use crate::wire::identity::{IdentityError, KeyPair, load_or_create};
@@ -41,7 +40,7 @@ pub(super) fn lasting_identity(disk: &dyn Disk) -> Result<Arc<KeyPair>, String> 
 pub(super) fn print_key(report: &Report) -> ExitCode {
     match lasting_identity(&OsDisk) {
         Ok(key) => {
-            report.key(&key_text(&key.public()));
+            report.key(&key.public().to_string());
             ExitCode::Success
         }
         Err(words) => {

@@ -11,7 +11,6 @@ use super::exit_code::ExitCode;
 use super::identity::state_file;
 use super::reach::Stop;
 use super::report::{Report, with_causes};
-use crate::connect::key_text::key_text;
 use crate::connect::known_peers::{find, with_entry};
 use crate::connect::standing::{Standing, StandingAddress};
 use crate::protocol::limits::LOCK_WAIT;
@@ -94,7 +93,7 @@ async fn first_contact(
     let addresses = address.resolve().await.map_err(|error| unreachable(&error))?;
     let packets = environment.packets.as_ref();
     let key = endpoint::key_at(packets, &addresses, own).await.map_err(|error| unreachable(&error))?;
-    let text = key_text(&key);
+    let text = key.to_string();
     let question = format!(
         "the receiver {address} is not known here. It shows the key\n  {text}\nIs that what `careful-recv key` prints there? Type \
          yes to go on: "

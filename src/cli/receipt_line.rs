@@ -13,6 +13,7 @@ use super::requirement::{durable_of, origin_of, stored_of};
 use super::safe_name::safe;
 use crate::protocol::entry::Attributes;
 use crate::protocol::receipt::{Proof, Receipt, ReceiptFile};
+use crate::wire::identity::PublicKey;
 
 /// Version of the form.
 const VERSION: u64 = 2;
@@ -84,8 +85,8 @@ pub fn to_line(receipt: &Receipt, signature: &[u8; 64]) -> String {
         directory_bytes: exact(&receipt.directory),
         time: date(receipt.time_seconds),
         time_seconds: receipt.time_seconds,
-        receiver: HEXLOWER.encode(&receipt.receiver),
-        sender: HEXLOWER.encode(&receipt.sender),
+        receiver: PublicKey(receipt.receiver).to_string(),
+        sender: PublicKey(receipt.sender).to_string(),
         files: receipt.files.iter().map(File::from).collect(),
         signature: HEXLOWER.encode(signature),
     };
@@ -111,8 +112,8 @@ pub fn from_line(line: &str) -> Result<(Receipt, [u8; 64]), ReceiptLineError> {
         transfer: fixed("transfer", &line.transfer)?,
         directory: bytes("directory", &line.directory, line.directory_bytes.as_deref())?,
         time_seconds: line.time_seconds,
-        receiver: fixed("receiver", &line.receiver)?,
-        sender: fixed("sender", &line.sender)?,
+        receiver: key("receiver", &line.receiver)?,
+        sender: key("sender", &line.sender)?,
         files: line.files.into_iter().map(ReceiptFile::try_from).collect::<Result<_, _>>()?,
     };
     Ok((receipt, fixed("signature", &line.signature)?))
@@ -186,6 +187,10 @@ fn fixed<const LENGTH: usize>(field: &'static str, hex: &str) -> Result<[u8; LEN
     bytes.try_into().map_err(|_| ReceiptLineError::Field(field))
 }
 
+fn key(field: &'static str, word: &str) -> Result<[u8; 32], ReceiptLineError> {
+    word.parse().map(|PublicKey(bytes)| bytes).map_err(|_| ReceiptLineError::Field(field))
+}
+
 /// The bytes that `shown` stands for. Shown and meant must agree, so that no line shows one name and is signed for
 /// another.
 fn bytes(field: &'static str, shown: &str, exact_base64: Option<&str>) -> Result<Vec<u8>, ReceiptLineError> {
@@ -255,8 +260,8 @@ mod tests {
                  \"mode\":\"0040\",\"modified\":{{\"seconds\":-5,\"nanoseconds\":999999999}}}}],\
                  \"signature\":\"{}\"}}",
                 "01".repeat(16),
-                "02".repeat(32),
-                "03".repeat(32),
+                PublicKey([2; 32]),
+                PublicKey([3; 32]),
                 "ab".repeat(64),
             )
         );
@@ -278,7 +283,7 @@ mod tests {
             ("YQpi", "YQpi!", "path"),
             ("2023-", "2024-", "time"),
             ("0101", "01", "transfer"),
-            ("0202", "0Z02", "receiver"),
+            ("careful-key1aiba", "careful-key1aibb", "receiver"),
             ("first-read", "none", "origin"),
             ("\"cache\"", "\"Cache\"", "stored"),
             ("\"no\"", "\"maybe\"", "durable"),

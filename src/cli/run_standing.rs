@@ -18,7 +18,6 @@ use super::identity::lasting_identity;
 use super::report::{Report, with_causes};
 use super::run_recv::{Outcome, bind, other};
 use crate::connect::allow;
-use crate::connect::key_text::key_text;
 use crate::protocol::limits::{GROUP_FILES_MAX, STANDING_PORT};
 use crate::receive::share::Memory;
 use crate::receive::standing::{AllowedKeys, Order, Standing, open_directories};
@@ -66,7 +65,7 @@ pub(super) async fn standing(
         .map_err(|error| (format!("cannot listen on {address}: {}", with_causes(&error)), ExitCode::Network))?;
     let address = listener.local_address().map_err(|error| other(&error))?;
     let memory = Memory::new(plan.memory_bytes, (open_files_limit / GROUP_FILES_MAX).max(1));
-    let key = key_text(&identity.public());
+    let key = identity.public().to_string();
     let standing = Arc::new(Standing::new(environment, identity, umask, GROUP_FILES_MAX, memory));
     let count = allowed.len();
     standing.admit(&listener, allowed);

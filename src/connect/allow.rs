@@ -14,10 +14,10 @@ use std::path::PathBuf;
 
 use bytesize::ByteSize;
 
-use super::key_text::{KeyTextError, key_of_text};
 use crate::protocol::keep::Keep;
 use crate::protocol::limits::ALLOWED_KEYS_MAX;
 use crate::wire::identity::PublicKey;
+use crate::wire::key_text::KeyTextError;
 
 /// What one key may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ fn parse_line(line: &[u8], number: usize) -> Result<Option<(PublicKey, Grant)>, 
     let (mut replace, mut delete, mut accept) = (None, None, None);
     for word in words(line)? {
         if word.starts_with("careful-key") {
-            once(&mut key, "a key", key_of_text(&word).map_err(Fault::Key)?)?;
+            once(&mut key, "a key", word.parse().map_err(Fault::Key)?)?;
         } else if let Some(path) = word.strip_prefix("dir=") {
             let path = PathBuf::from(path);
             once(&mut directory, "dir=", if path.is_absolute() { path } else { return Err(Fault::NotAbsolute) })?;
@@ -198,7 +198,6 @@ fn words(line: &str) -> Result<Vec<String>, Fault> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::key_text::key_text;
     use super::*;
 
     fn key(number: u8) -> PublicKey {
@@ -206,7 +205,7 @@ mod tests {
     }
 
     fn fault(text: &str) -> (usize, Fault) {
-        let text = text.replace("KEY1", &key_text(&key(1))).replace("KEY2", &key_text(&key(2)));
+        let text = text.replace("KEY1", &key(1).to_string()).replace("KEY2", &key(2).to_string());
         let error = parse(text.as_bytes()).expect_err(&text);
         (error.line, error.fault)
     }
@@ -215,8 +214,8 @@ mod tests {
     fn options_stand_before_or_behind_the_key_and_comments_anywhere() {
         let text = format!(
             "# who may send\n\n{} dir=/srv/a\n \treplace\tdelete accept=links max-bytes=500GiB dir=\"/srv/b c#d\" {} # nightly\n",
-            key_text(&key(1)),
-            key_text(&key(2))
+            key(1),
+            key(2)
         );
         let grants = parse(text.as_bytes()).expect("grants");
         assert_eq!(grants.len(), 2);
@@ -244,7 +243,7 @@ mod tests {
 
     #[test]
     fn one_bad_line_makes_the_whole_list_unusable_and_is_named() {
-        let typo = key_text(&key(1)).replace("aeaq", "aeab");
+        let typo = key(1).to_string().replace("aeaq", "aeab");
         for (line, expected) in [
             ("KEY1", Fault::Missing("dir=")),
             ("dir=/a", Fault::Missing("the key")),
@@ -285,7 +284,7 @@ mod tests {
         let line = |number: usize| {
             let mut bytes = [0; 32];
             bytes[..8].copy_from_slice(&number.to_le_bytes());
-            format!("{} dir=/a\n", key_text(&PublicKey(bytes)))
+            format!("{} dir=/a\n", PublicKey(bytes))
         };
         let text: String = (0..ALLOWED_KEYS_MAX).map(line).collect();
         assert_eq!(parse(text.as_bytes()).expect("grants").len(), ALLOWED_KEYS_MAX);

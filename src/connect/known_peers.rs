@@ -9,8 +9,8 @@
 //! What is pinned is the name that the person types, with its port. Fail closed: a text that cannot be read is never
 //! taken for an empty one. **Nothing is learned here by itself, and no entry is ever changed.**
 
-use super::key_text::{KeyTextError, key_of_text, key_text};
 use crate::wire::identity::PublicKey;
+use crate::wire::key_text::KeyTextError;
 
 /// A key that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub fn find(text: &[u8], name: &str) -> Result<Option<Known>, KnownPeersError> {
 /// The text with one more entry; `day` as in 2026-11-22.
 #[must_use]
 pub fn with_entry(text: &[u8], name: &str, key: &PublicKey, day: &str) -> Vec<u8> {
-    [text, format!("{name} {} {day}\n", key_text(key)).as_bytes()].concat()
+    [text, format!("{name} {key} {day}\n").as_bytes()].concat()
 }
 
 fn parse_line(line: &[u8]) -> Result<Option<(String, PublicKey)>, Fault> {
@@ -85,7 +85,7 @@ fn parse_line(line: &[u8]) -> Result<Option<(String, PublicKey)>, Fault> {
     match words[..] {
         [] => Ok(None),
         [first, ..] if first.starts_with('#') => Ok(None),
-        [host, key] | [host, key, _] => Ok(Some((host.to_owned(), key_of_text(key).map_err(Fault::Key)?))),
+        [host, key] | [host, key, _] => Ok(Some((host.to_owned(), key.parse().map_err(Fault::Key)?))),
         _ => Err(Fault::Form),
     }
 }
@@ -112,7 +112,7 @@ mod tests {
         let good = String::from_utf8(with_entry(b"", "host:1", &ONE, "2026-11-22")).unwrap();
         for (bad, fault) in [
             ("host:2\n".to_owned(), Fault::Form),
-            (format!("a b {}\n", key_text(&OTHER)), Fault::Key(KeyTextError::NotAKey)),
+            (format!("a b {OTHER}\n"), Fault::Key(KeyTextError::NotAKey)),
             (good.clone(), Fault::NameAgain(1)),
             (good.replace("host:1", "host:2").replace('\n', "\r\n"), Fault::NotText),
             (good.replace("host:1", "host:2").trim_end().to_owned(), Fault::CutOff),

@@ -8,7 +8,6 @@ pub mod admission;
 pub mod allow;
 pub mod answering;
 pub mod child;
-pub mod key_text;
 pub mod known_peers;
 pub mod line;
 pub mod meeting;

@@ -1,4 +1,4 @@
-//! Keys: who a side is, and what it signs. Ed25519, 32 bytes, written in 52 characters of base32.
+//! Keys: who a side is, and what it signs. Ed25519, 32 bytes; the text of a public one is in `key_text.rs`.
 //!
 //! A key is compared whole and shown whole. The secret leaves this file only as the text of its key file.
 //! **No certificates, no passwords, no key from an argument or the environment.**
@@ -6,7 +6,6 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use aws_lc_rs::encoding::AsBigEndian;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
@@ -18,7 +17,7 @@ const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0
 /// First word of a key file; the number is the version of its form.
 const FILE_WORD: &str = "careful-identity-1";
 
-/// An Ed25519 public key: the name of a side. Shown as 52 lower-case base32 characters.
+/// An Ed25519 public key: the name of a side.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKey(pub [u8; 32]);
 
@@ -42,26 +41,6 @@ impl PublicKey {
     #[must_use]
     pub(super) fn from_spki(spki: &[u8]) -> Option<Self> {
         Some(Self(spki.strip_prefix(&SPKI_PREFIX)?.try_into().ok()?))
-    }
-}
-
-impl fmt::Display for PublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&to_base32(&self.0))
-    }
-}
-
-impl fmt::Debug for PublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PublicKey({self})")
-    }
-}
-
-impl FromStr for PublicKey {
-    type Err = IdentityError;
-
-    fn from_str(text: &str) -> Result<Self, IdentityError> {
-        key_bytes(text).map(Self).ok_or(IdentityError::NotAKey)
     }
 }
 
@@ -107,9 +86,6 @@ impl fmt::Debug for KeyPair {
 /// A key that cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// The text is no key.
-    #[error("not a key: 52 characters a-z and 2-7 are expected")]
-    NotAKey,
     /// The key file could not be read, or is open to others.
     #[error("cannot read the key file {}", path.display())]
     Read {
@@ -264,18 +240,6 @@ mod tests {
         assert_eq!(signature[..8], hex("e5564300c360ac72"));
         assert!(key.public().verify(b"", &signature));
         assert!(!key.public().verify(b"x", &signature));
-    }
-
-    #[test]
-    fn a_public_key_is_read_back_from_its_text_and_from_nothing_else() {
-        let key = KeyPair::generate().unwrap().public();
-        let text = key.to_string();
-        assert_eq!(text.len(), 52);
-        assert_eq!(text.parse::<PublicKey>().unwrap(), key);
-        for wrong in [&text[1..], &text.to_uppercase(), &format!("{text}a"), "", &format!("{}b", "a".repeat(51)), "ä"]
-        {
-            assert!(wrong.parse::<PublicKey>().is_err(), "{wrong}");
-        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod connection;
 pub mod endpoint;
 mod fixed_window;
 pub mod identity;
+pub mod key_text;
 pub mod stream;
 #[cfg(test)]
 mod tests;

@@ -122,9 +122,9 @@ pub struct ReceiptArguments {
 
     /// The key of the receiver that must have signed
     ///
-    /// 52 characters of base32, or 64 hexadecimal digits as in the receipts. Without one the key in each receipt counts, which
+    /// As `careful-recv key` prints it there, for a receiver that listens. Without one the key in each receipt counts, which
     /// shows damage but not who signed.
-    #[arg(long, value_name = "KEY", value_parser = public_key)]
+    #[arg(long, value_name = "KEY")]
     pub key: Option<PublicKey>,
 
     /// The directory that was received into; by default the one that the receipts name
@@ -167,14 +167,6 @@ fn jobs(text: &str) -> Result<usize, String> {
 fn rate(text: &str) -> Result<u64, String> {
     let size = text.parse::<ByteSize>().ok().map(|size| size.as_u64()).filter(|&bytes| bytes > 0);
     size.ok_or_else(|| "not a size, as in 50MB".to_owned())
-}
-
-fn public_key(text: &str) -> Result<PublicKey, String> {
-    let hex = data_encoding::HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
-    match hex {
-        Some(bytes) => Ok(PublicKey(bytes)),
-        None => text.parse().map_err(|_| "a key is 52 characters of base32, or 64 hexadecimal digits".to_owned()),
-    }
 }
 
 impl Checked for CheckArguments {

@@ -9,7 +9,6 @@ use bytesize::ByteSize;
 use clap::Args;
 
 use crate::cli::safe_name::safe_os;
-use crate::connect::key_text::key_of_text;
 use crate::protocol::limits::STANDING_PORT;
 use crate::receive::share::Share;
 use crate::wire::identity::PublicKey;
@@ -105,12 +104,8 @@ pub struct PeerArguments {
     /// The key of the standing receiver, as `careful-recv key` prints it there
     ///
     /// For this run only. A key that is known already under this name must be the same.
-    #[arg(long, value_name = "KEY", value_parser = peer_key)]
+    #[arg(long, value_name = "KEY")]
     pub peer_key: Option<PublicKey>,
-}
-
-fn peer_key(text: &str) -> Result<PublicKey, String> {
-    key_of_text(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
