@@ -92,6 +92,8 @@ fn a_value_of_the_wrong_kind_is_a_usage_error_that_says_what_it_can_be() {
             (&["--chunk-size", "100", "s", "d"], 2, &["'100'", "--chunk-size", chunk]),
             (&["--chunk-size", "96KiB", "s", "d"], 2, &["'96KiB'", chunk]),
             (&["--chunk-size", "much", "s", "d"], 2, &["'much'", "not a size, as in 256KiB"]),
+            (&["--bwlimit", "fast", "s", "d"], 2, &["'fast'", "--bwlimit", "a number of KiB a second", "1.5M"]),
+            (&["--bwlimit", "0.5", "s", "d"], 2, &["512 bytes a second are too few", "from 1K on, or 0"]),
             (&["--stored", "disk", "s", "d"], 2, &["'disk'", "--stored", "device, cache, none"]),
             (&["--origin", "sure", "s", "d"], 2, &["'sure'", "--origin", "auto, recorded, reread, first-read"]),
             (&["--transport", "tcp", "s", "h:d"], 2, &["'tcp'", "--transport", "auto, quic, ssh"]),

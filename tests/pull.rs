@@ -181,6 +181,22 @@ fn options_of_the_sending_side_travel() {
 }
 
 #[test]
+fn a_limited_rate_holds_for_small_and_large_files_in_push_and_pull() {
+    let place = place();
+    place.random("src/large", CHUNK + CHUNK / 2, 1);
+    (0..4).for_each(|number| drop(place.random(format!("src/{number}"), CHUNK / 8, number)));
+    for (way, from) in [("push", "src"), ("pull", "far:src")] {
+        let start = std::time::Instant::now();
+        let line = ["--bwlimit=4M", from, way];
+        let ran = if way == "push" { place.send(&line) } else { pull(&place, &line) }.exits(0);
+        assert_eq!(tree(&place.path(format!("{way}/src"))), tree(&place.path("src")));
+        assert_eq!(ran.count("sent_bytes"), 2 * CHUNK as u64);
+        // 2 MiB at 4 MiB a second, but for what may go ahead. How much later it is done is the machine's matter.
+        assert!(start.elapsed().as_millis() >= 450, "{:?}", start.elapsed());
+    }
+}
+
+#[test]
 fn receipts_are_kept_and_required_here() {
     let place = place();
     place.write("src/a", b"a");

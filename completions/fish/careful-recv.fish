@@ -6,6 +6,7 @@ complete -c careful-recv -l stored -d 'How the stored copy is checked' -r -f -a 
 cache\t'Read back, but the page cache may answer'
 none\t'Not read back'"
 complete -c careful-recv -l chunk-size -d 'Size of the chunks that large files travel in' -r
+complete -c careful-recv -l bwlimit -d 'Send no more than RATE of content a second' -r
 complete -c careful-recv -l require -d 'The least that every receipt must prove, else exit code 42' -r
 complete -c careful-recv -l retry-for -d 'How long a lost connection is tried again' -r
 complete -c careful-recv -l receipts -d 'Append the signed receipts to FILE, one JSON object a line' -r -F

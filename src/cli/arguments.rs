@@ -473,6 +473,21 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_is_in_kib_as_with_rsync_unless_it_says_otherwise() {
+        let rate =
+            |text: &str| send(&[&format!("--bwlimit={text}"), "a", "b"]).map(|arguments| arguments.sending.bwlimit.0);
+        assert_eq!(send(&["a", "b"]).expect("arguments").sending.bwlimit.0, None);
+        for (text, bytes) in [("1", 1024), ("1.5", 1536), ("0.5M", 512 << 10), ("10m", 10 << 20), ("2G", 2 << 30)] {
+            assert_eq!(rate(text).expect("a rate").map(std::num::NonZeroU64::get), Some(bytes), "{text}");
+        }
+        assert_eq!((rate("0").expect("no limit"), rate("0K").expect("no limit")), (None, None));
+        for text in ["", "-1", "fast", "1Q", "0.5", "1000b", "1e6", "99999999999999999999"] {
+            let error = rate(text).expect_err(text).to_string();
+            assert!(error.contains("1.5M") || error.contains("from 1K on"), "{text}: {error}");
+        }
+    }
+
+    #[test]
     fn one_operand_an_unknown_word_and_a_bad_duration_are_usage_errors() {
         for line in [&["a"][..], &[], &["--stored", "disk", "a", "b"], &["--retry-for", "soon", "a", "b"]] {
             let error = send(line).expect_err("no arguments");

@@ -138,6 +138,7 @@ pub(super) fn plan(sending: &SendingArguments, sources: Vec<PathBuf>) -> Plan {
         no_replace: sending.no_replace,
         quick: sending.quick,
         chunk_bytes: sending.chunk_size,
+        bytes_per_second: sending.bwlimit.0,
         keep: sending.metadata.keep(),
         ..Plan::new(sources, Vec::new())
     }

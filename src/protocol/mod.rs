@@ -133,6 +133,14 @@ pub mod limits {
     pub const STANDING_PORT: u16 = 29984;
     /// Keys in the list of a standing receiver.
     pub const ALLOWED_KEYS_MAX: usize = 4096;
+    /// Most bytes handed to the network at once where a rate is kept to.
+    pub const PACE_SLICE_BYTES: usize = 64 << 10;
+    /// What a limited rate leaves unused for so long may still be used, and no more: timers are not exact.
+    pub const PACE_AHEAD: Duration = Duration::from_millis(50);
+    /// The slowest rate that may be asked for, in bytes a second.
+    pub const PACE_MIN: u64 = 1 << 10;
+    // The receiver sees progress in time, and the sender takes what it sends for progress.
+    const _: () = assert!(PACE_MIN * WORKING_EVERY.as_secs() * WORKING_IN_A_ROW_MAX as u64 > 2 * PROGRESS_BYTES_MIN);
     /// How long the name of a receiver may take to be looked up.
     pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
     /// Connections of one key that a standing receiver serves at once.

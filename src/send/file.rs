@@ -363,7 +363,8 @@ impl FileJob {
         let header = ChunkHeader { job: self.number, index, length_bytes, round, hash };
         let connection = self.session.connection.clone();
         self.session.counters.sent_bytes(u64::from(length_bytes));
-        uploads.spawn(async move { connection.send_chunk(header, Bytes::from_owner(bytes)).await });
+        let pace = self.session.pace.clone();
+        uploads.spawn(async move { connection.send_chunk_at(pace.as_deref(), header, Bytes::from_owner(bytes)).await });
         Ok(())
     }
 

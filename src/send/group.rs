@@ -413,7 +413,7 @@ impl<'a> Group<'a> {
         outgoing.send(&FromSender::Pieces(list)).await?;
         for bytes in all_bytes {
             self.session.counters.sent_bytes(bytes.len() as u64);
-            outgoing.send_bytes(Bytes::from_owner(bytes)).await?;
+            outgoing.send_content(Bytes::from_owner(bytes), self.session.pace.as_deref()).await?;
         }
         let FromReceiver::GroupStored { stored, bad, failed } = self.hear(incoming).await? else {
             return Err(Failure::Protocol.into());

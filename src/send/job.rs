@@ -17,6 +17,7 @@ use crate::seams::buffer::{Parcel, Pool};
 use crate::wire::WireError;
 use crate::wire::connection::{CloseReason, Connection};
 use crate::wire::identity::PublicKey;
+use crate::wire::pace::Pace;
 use crate::wire::stream::Incoming;
 use crate::wire::watch::Heard;
 use crate::workers::{Stage, Workers};
@@ -66,6 +67,8 @@ pub(super) struct Session {
     pub(super) second_readers: Workers,
     pub(super) pool: Pool,
     pub(super) heard: Heard,
+    /// The rate that content keeps to, in the whole transfer.
+    pub(super) pace: Option<Arc<Pace>>,
     pub(super) transfer: [u8; 16],
     pub(super) terms: Terms,
     /// What is carried beside content, mode and time.
@@ -90,8 +93,12 @@ impl Session {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Lets every job look whether pieces got lost between the stages.
+    /// Lets every job look whether pieces got lost between the stages. What goes at a slow pace takes the other side as long: that
+    /// is no stall.
     pub(super) fn look(&self) {
+        if self.pace.as_ref().is_some_and(|pace| pace.has_passed()) {
+            self.heard.message();
+        }
         let is_idle = self.hashing.is_idle();
         self.jobs.all().iter().for_each(|job| job.look(is_idle));
     }

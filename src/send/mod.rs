@@ -23,6 +23,7 @@ mod walk;
 mod watched;
 
 use std::io;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -63,6 +64,8 @@ pub struct Plan {
     pub chunk_bytes: u32,
     /// How long to try to connect again after the connection was lost.
     pub retry_for: Duration,
+    /// Content is sent no faster than this, all streams together.
+    pub bytes_per_second: Option<NonZeroU64>,
     /// What is carried beside content, mode and time.
     pub keep: Keep,
     /// What of the sources is taken.
@@ -92,6 +95,7 @@ impl Plan {
             quick: false,
             chunk_bytes: CHUNK_BYTES_DEFAULT,
             retry_for: RETRY_FOR_DEFAULT,
+            bytes_per_second: None,
             keep: Keep::default(),
             filters: Filters::default(),
             delete: None,

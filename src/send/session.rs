@@ -29,6 +29,7 @@ use crate::seams::buffer::Pool;
 use crate::transit;
 use crate::wire::connection::{CloseReason, Connection};
 use crate::wire::identity::PublicKey;
+use crate::wire::pace::Pace;
 use crate::wire::stream::{Incoming, Outgoing};
 use crate::wire::watch::{Heard, until_stalled};
 use crate::wire::{WhoseKey, WireError};
@@ -46,6 +47,7 @@ pub(super) struct Opening<'a> {
     pub(super) failures: &'a Arc<AtomicU64>,
     pub(super) transfer: [u8; 16],
     pub(super) own_key: PublicKey,
+    pub(super) pace: &'a Option<Arc<Pace>>,
 }
 
 /// The control stream.
@@ -129,6 +131,7 @@ impl Opening<'_> {
             second_readers: Workers::start("origin", READ_THREADS, CHUNK_BYTES_MAX as usize),
             pool: Pool::new(POOL_BYTES),
             heard: Heard::default(),
+            pace: self.pace.clone(),
             transfer: self.transfer,
             terms,
             kept: ready.kept,

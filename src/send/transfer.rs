@@ -19,6 +19,7 @@ use crate::protocol::failure::Failure;
 use crate::seams::Environment;
 use crate::wire::connection::CloseReason;
 use crate::wire::identity::{KeyPair, random_bytes};
+use crate::wire::pace::Pace;
 
 /// Runs a transfer to its end.
 pub async fn run(
@@ -36,6 +37,7 @@ pub async fn run(
     let disk = Arc::clone(&environment.disk);
     let found = Arc::new(walk::start(disk, &plan, Arc::clone(&counters), Arc::clone(&observer)));
     let backlog = Arc::new(Backlog::default());
+    let pace = plan.bytes_per_second.map(|rate| Arc::new(Pace::new(rate)));
     let mut patience = Patience::new(plan.retry_for);
     let mut is_told_of_kept = false;
     loop {
@@ -52,6 +54,7 @@ pub async fn run(
                 failures: &failures,
                 transfer,
                 own_key: key.public(),
+                pace: &pace,
             };
             tokio::select! {
                 opened = opening.open(met.connection, &met.token) => opened,

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::WireError;
 use super::identity::PublicKey;
+use super::pace::Pace;
 use super::stream::{ChunkStream, Incoming, Outgoing};
 use super::transport::{Path, RECEIVE_WINDOW};
 use crate::protocol::limits::CLOSE_WAIT;
@@ -84,10 +85,22 @@ impl Connection {
     /// # Panics
     /// If the length of `body` is another than the header's.
     pub async fn send_chunk(&self, header: ChunkHeader, body: Bytes) -> Result<(), WireError> {
+        self.send_chunk_at(None, header, body).await
+    }
+
+    /// The same, at this pace.
+    ///
+    /// # Panics
+    /// As above.
+    pub async fn send_chunk_at(&self, pace: Option<&Pace>, header: ChunkHeader, body: Bytes) -> Result<(), WireError> {
         assert_eq!(body.len() as u64, u64::from(header.length_bytes), "a chunk is as long as its header says");
+        let _turn = match pace {
+            Some(pace) => pace.turn().await,
+            None => None,
+        };
         let mut stream = Outgoing::new(self.quic.open_uni().await?);
         stream.send_bytes(Bytes::copy_from_slice(&header.to_bytes())).await?;
-        stream.send_bytes(body).await?;
+        stream.send_content(body, pace).await?;
         stream.finish();
         Ok(())
     }

@@ -9,6 +9,7 @@ pub mod endpoint;
 mod fixed_window;
 pub mod identity;
 pub mod key_text;
+pub mod pace;
 pub mod stream;
 #[cfg(test)]
 mod tests;

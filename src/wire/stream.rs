@@ -7,6 +7,7 @@ use bytes::Bytes;
 use minicbor::{Decode, Encode};
 use quinn::{RecvStream, SendStream};
 
+use super::pace::Pace;
 use super::{STREAM_ABANDONED, STREAM_UNWANTED, WireError};
 use crate::protocol::limits::CHUNK_BYTES_MAX;
 use crate::protocol::message::{CHUNK_HEADER_BYTES, ChunkHeader, from_wire, length_from_wire, to_wire};
@@ -41,14 +42,23 @@ impl Outgoing {
     }
 
     /// Sends bytes that the last message announced. As above.
-    pub async fn send_bytes(&mut self, mut bytes: Bytes) -> Result<(), WireError> {
+    pub async fn send_bytes(&mut self, bytes: Bytes) -> Result<(), WireError> {
+        self.send_content(bytes, None).await
+    }
+
+    /// The same with content of files, at this pace.
+    pub async fn send_content(&mut self, mut bytes: Bytes, pace: Option<&Pace>) -> Result<(), WireError> {
         if self.state != Sending::Between {
             return Err(WireError::CutOffHere);
         }
         self.state = Sending::Within;
         while !bytes.is_empty() {
-            let slice = bytes.split_to(SLICE_BYTES.min(bytes.len()));
+            let slice = bytes.split_to(pace.map_or(SLICE_BYTES, Pace::slice_bytes).min(bytes.len()));
+            if let Some(pace) = pace {
+                pace.admit(slice.len()).await;
+            }
             self.stream.write_chunk(slice).await?;
+            pace.inspect(|pace| pace.passed());
         }
         self.state = Sending::Between;
         Ok(())

@@ -144,7 +144,7 @@ impl FromArgMatches for RuleArguments {
 }
 
 /// Bytes as rsync's options take them; the error explains for a person.
-fn file_size(text: &str) -> Result<u64, String> {
+pub(super) fn file_size(text: &str) -> Result<u64, String> {
     let wrong = || "a size is a number, with K, M, G or T behind it perhaps, as in 1.5G".to_owned();
     let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);

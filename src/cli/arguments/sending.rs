@@ -3,11 +3,15 @@
 //! In a pull they travel to the sending host. So **nothing in here names a file of this host, writes one or starts a
 //! program**.
 
+use std::num::NonZeroU64;
+use std::str::FromStr;
+
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 
 use super::metadata::MetadataArguments;
-use crate::protocol::limits::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN};
+use super::selection::file_size;
+use crate::protocol::limits::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, PACE_MIN};
 use crate::protocol::receipt::{Origin, Stored};
 use crate::send::Records;
 
@@ -49,6 +53,13 @@ pub struct SendingArguments {
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = chunk_size)]
     pub chunk_size: u32,
 
+    /// Send no more than RATE of content a second
+    ///
+    /// RATE is in KiB, as with rsync, or written as for --min-size: 500, 1.5M, 100KB. All streams of the transfer together
+    /// stay below it, whatever carries them; what is read, hashed and written at either side is not held back. 0 is no limit.
+    #[arg(long, value_name = "RATE", default_value = "0", hide_default_value = true)]
+    pub bwlimit: Rate,
+
     #[command(flatten)]
     #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
     pub metadata: MetadataArguments,
@@ -61,6 +72,24 @@ fn chunk_size(text: &str) -> Result<u32, String> {
         .ok()
         .filter(|bytes| bytes.is_power_of_two() && (CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(bytes))
         .ok_or_else(|| "a chunk is a power of two from 64KiB to 4MiB".to_owned())
+}
+
+/// Value of `--bwlimit`: bytes a second; nothing for no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(pub Option<NonZeroU64>);
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "a rate is a number of KiB a second, or one with K, M or G behind it, as in 1.5M".to_owned();
+        let has_unit = text.ends_with(|letter: char| letter.is_ascii_alphabetic());
+        let bytes = if has_unit { file_size(text) } else { file_size(&format!("{text}K")) };
+        match bytes.map_err(|_| wrong())? {
+            bytes @ 1..PACE_MIN => Err(format!("{bytes} bytes a second are too few: from 1K on, or 0 for no limit")),
+            bytes => Ok(Self(NonZeroU64::new(bytes))),
+        }
+    }
 }
 
 /// Value of `--origin`.
