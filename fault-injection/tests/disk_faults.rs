@@ -1,8 +1,10 @@
 //! What a disk can do to a copy beyond single flipped bits: each shape is found and repaired, or refused and named; and with
 //! the check that finds it switched off, it is delivered with a receipt.
 
+use careful::protocol::entry::Name;
 use careful::protocol::failure::Failure;
-use careful_faults::rig::{Care, Outcome, Rig, Verdict};
+use careful::protocol::keep::Keep;
+use careful_faults::rig::{Care, Outcome, Rig, Verdict, content};
 
 /// Three whole chunks and a little.
 const LARGE: usize = (3 << 20) + 5;
@@ -70,6 +72,26 @@ fn a_read_back_through_the_cache_misses_write_outs_that_go_wrong() {
 #[test]
 fn a_write_that_also_hits_a_chunk_not_yet_read_back_is_repaired() {
     is_repaired(LARGE, "staging-write file 0 #1 spill 4096 4096 2097152");
+}
+
+/// Zeros that are to be a hole, where an earlier run staged something else.
+fn over_something_else(length: usize) -> Rig {
+    let mut rig = Rig::new().keeping(Keep { sparse: true, ..Keep::default() });
+    rig.add_source("file", &vec![0; length]);
+    let staging = Name::new(b"file").expect("a name").staging();
+    rig.add_target(staging.to_str().expect("text"), &content(9, length));
+    rig
+}
+
+#[test]
+fn a_hole_that_was_not_made_or_decayed_is_made_again() {
+    for length in [LARGE, SMALL] {
+        for plan in ["staging-write file 0 #1 lost", "stored-medium file 0 #1 flip 17.3"] {
+            over_something_else(length).run(plan, Care::FULL).assert_all_right();
+        }
+        let lost = over_something_else(length).run("staging-write file 0 #1 lost", Care::WITHOUT_READ_BACK);
+        lost.assert_silently_wrong("file");
+    }
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn parse_line(line: &[u8], number: usize) -> Result<Option<(PublicKey, Grant)>, 
         (_, None) => Err(Fault::Missing("dir=")),
         (Some(key), Some(directory)) => {
             let (replace, delete) = (replace.is_some(), delete.is_some());
-            let accept = accept.unwrap_or_default();
+            let accept = accept.unwrap_or(Keep::HARMLESS);
             Ok(Some((key, Grant { directory, replace, delete, accept, max_bytes, line: number })))
         }
     }
@@ -149,7 +149,7 @@ fn parse_line(line: &[u8], number: usize) -> Result<Option<(PublicKey, Grant)>, 
 
 /// The words of `--accept`.
 fn accepted(list: &str) -> Result<Keep, Fault> {
-    let mut keep = Keep::default();
+    let mut keep = Keep::HARMLESS;
     for word in list.split(',') {
         match word {
             "links" => keep.links = true,
@@ -219,7 +219,7 @@ mod tests {
         );
         let grants = parse(text.as_bytes()).expect("grants");
         assert_eq!(grants.len(), 2);
-        let none = Keep::default();
+        let none = Keep::HARMLESS;
         let one =
             Grant { directory: "/srv/a".into(), replace: false, delete: false, accept: none, max_bytes: None, line: 3 };
         assert_eq!(grants[&key(1)], one);

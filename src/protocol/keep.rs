@@ -25,11 +25,26 @@ pub struct Keep {
     /// Suid, sgid and sticky, where the owner is carried and set.
     #[n(5)]
     pub suid: bool,
+    /// Long runs of zeros are holes of the copy.
+    #[n(6)]
+    pub sparse: bool,
 }
 
 impl Keep {
     /// Everything: where the same person started both sides, the sender alone decides.
-    pub const ALL: Self = Self { links: true, outside_links: true, xattrs: true, acls: true, owner: true, suid: true };
+    pub const ALL: Self =
+        Self { links: true, outside_links: true, xattrs: true, acls: true, owner: true, suid: true, sparse: true };
+
+    /// What needs nobody's leave: it changes nothing of what the files of the same sender are to whoever reads them.
+    pub const HARMLESS: Self = Self {
+        links: false,
+        outside_links: false,
+        xattrs: false,
+        acls: false,
+        owner: false,
+        suid: false,
+        sparse: true,
+    };
 
     /// What is both asked for here and allowed there.
     #[must_use]
@@ -41,6 +56,7 @@ impl Keep {
             acls: self.acls && allowed.acls,
             owner: self.owner && allowed.owner,
             suid: self.suid && allowed.suid,
+            sparse: self.sparse && allowed.sparse,
         }
     }
 
@@ -58,6 +74,7 @@ impl Keep {
             (self.acls && !other.acls, "acls"),
             (self.owner && !other.owner, "owner"),
             (self.suid && !other.suid, "suid"),
+            (self.sparse && !other.sparse, "sparse"),
         ];
         each.into_iter().filter_map(|(is_beyond, word)| is_beyond.then_some(word)).collect()
     }

@@ -34,6 +34,10 @@ pub mod limits {
     pub const CHUNK_BYTES_MIN: u32 = 64 << 10;
     /// Chunk size of files up to [`CHUNKS_MAX`] such chunks, unless another is asked for, in bytes.
     pub const CHUNK_BYTES_DEFAULT: u32 = 1 << 20;
+    /// Shortest run of zeros that becomes a hole of a sparse copy, in bytes; runs begin at multiples of it.
+    pub const HOLE_BYTES_MIN: usize = 64 << 10;
+    // Every chunk begins where a hole may, and where a write past the cache must.
+    const _: () = assert!((CHUNK_BYTES_MIN as usize).is_multiple_of(HOLE_BYTES_MIN));
     /// Largest chunk size, in bytes.
     pub const CHUNK_BYTES_MAX: u32 = 4 << 20;
     /// The most that a small file may hold, in bytes: what is longer travels by itself, in two chunks or more.

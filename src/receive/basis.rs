@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::failure_of;
 use super::file::FileJob;
+use super::holes::give_back;
 use super::staging::sync_failed;
 use crate::hash::{PieceHash, Position};
 use crate::protocol::failure::Failure;
@@ -69,7 +70,8 @@ pub(super) fn hash_target(job: &FileJob) -> Result<Vec<PieceHash>, Failure> {
     (0..job.geometry.count()).map(|index| hash_chunk(job, target.as_ref(), index, &mut memory)).collect()
 }
 
-fn memory_for(job: &FileJob) -> PieceBuffer {
+/// Memory for one chunk of the file.
+pub(super) fn memory_for(job: &FileJob) -> PieceBuffer {
     PieceBuffer::unpooled(job.geometry.chunk_size().bytes() as usize)
 }
 
@@ -127,7 +129,14 @@ impl Sources {
                 // Where nothing was ever written there is nothing to read; a mistake here only sends a chunk again.
                 let data = staged.next_data(range.start).map_err(|error| failure_of("look for data", &error))?;
                 let is_hole = data.is_none_or(|data| data.start >= range.end);
-                let hash = if is_hole { None } else { Some(hash_chunk(job, staged.as_ref(), index, memory)?) };
+                let is_sparse = job.session.kept.sparse;
+                if is_sparse {
+                    give_back(staged.as_ref(), job.staging_file()?.as_ref(), &range)
+                        .map_err(|error| failure_of("make a hole", &error))?;
+                }
+                // A hole may be just what is to be there.
+                let is_read = !is_hole || is_sparse;
+                let hash = if is_read { Some(hash_chunk(job, staged.as_ref(), index, memory)?) } else { None };
                 have.staged.extend_from_slice(&hash.map_or([0; 32], |hash| hash.0));
                 job.shared().staged.push(hash);
             }

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::basis::Basis;
 use super::commit::{self, Committed, settle};
 use super::failure_of;
+use super::holes::copy_with_holes;
 use super::job::{JobError, Session};
 use super::receipt::proof;
 use super::stage::Arrivals;
@@ -29,7 +30,7 @@ use crate::protocol::receiving::{Action, FileReceiving};
 use crate::reading::hash_range;
 use crate::record::Content;
 use crate::seams::buffer::Parcel;
-use crate::seams::disk::{DiskFile, Reading, Writing, copy_all, write_all};
+use crate::seams::disk::{DiskFile, Reading, Writing, copy_all};
 use crate::transit::Transit;
 use crate::wire::stream::{Incoming, Outgoing};
 use crate::workers;
@@ -301,7 +302,11 @@ impl FileJob {
                 // What an earlier run left stays, whatever happens now; a file made for nothing does not.
                 let has_content = target.has_staging();
                 let staging = Staging::open(target, Writing::PastCache, &self.session.rules)?;
-                if let Err(error) = staging.file().allocate(self.geometry.length_bytes()) {
+                let (file, length_bytes) = (staging.file(), self.geometry.length_bytes());
+                // What will be a hole needs no space.
+                let is_sparse = self.session.kept.sparse;
+                let sized = if is_sparse { file.set_length(length_bytes) } else { file.allocate(length_bytes) };
+                if let Err(error) = sized {
                     let failure = failure_of("reserve space", &error);
                     if !has_content {
                         staging.discard();
@@ -481,6 +486,7 @@ impl FileJob {
     fn copy(&self, run: Run) -> Result<(), Failure> {
         let target = self.open_target(Reading::Cached)?;
         let staging = self.staging_file()?;
+        let mut memory = self.session.kept.sparse.then(|| super::basis::memory_for(self));
         for index in indices(run)? {
             let _turn = self.turn(index);
             let hash = self.shared().target.get(index as usize).copied().flatten().ok_or(Failure::Protocol)?;
@@ -488,8 +494,12 @@ impl FileJob {
                 // A later round overtook the word to copy.
                 continue;
             }
-            copy_all(staging.as_ref(), target.as_ref(), self.range(index)?)
-                .map_err(|error| failure_of("copy from the target", &error))?;
+            let range = self.range(index)?;
+            let copied = match &mut memory {
+                Some(memory) => copy_with_holes(staging.as_ref(), target.as_ref(), range, memory),
+                None => copy_all(staging.as_ref(), target.as_ref(), range),
+            };
+            copied.map_err(|error| failure_of("copy from the target", &error))?;
             self.shared().state.staged(ChunkIndex(index), 0, hash);
         }
         Ok(())
@@ -617,7 +627,8 @@ impl Arrivals for FileJob {
                     return Err(Failure::Protocol);
                 }
                 let file = self.staging_file()?;
-                write_all(file.as_ref(), &piece.bytes, range.start).map_err(|error| failure_of("write", &error))
+                let (file, session) = (file.as_ref(), &self.session);
+                session.write(file, &piece.bytes, range.start).map_err(|error| failure_of("write", &error))
             };
             match (write(), piece.hash) {
                 (Ok(()), Some(hash)) => {

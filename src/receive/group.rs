@@ -25,7 +25,7 @@ use crate::protocol::receipt::{Origin, Stored};
 use crate::reading::hash_range;
 use crate::record::Content;
 use crate::seams::buffer::{Parcel, Piece, PieceBuffer};
-use crate::seams::disk::{DiskFile, Reading, Writing, write_all};
+use crate::seams::disk::{DiskFile, Reading, Writing};
 use crate::transit::Transit;
 use crate::wire::stream::{Incoming, Outgoing};
 use crate::workers;
@@ -378,7 +378,7 @@ impl GroupJob {
             Slot::Trusted | Slot::Over => return Err(Failure::Protocol),
         };
         let write = || {
-            write_all(staging.file().as_ref(), &piece.bytes, 0)?;
+            self.session.write(staging.file().as_ref(), &piece.bytes, 0)?;
             staging.file().set_length(piece.bytes.len() as u64)?;
             let content = piece.hash.and_then(|hash| self.session.content(piece.bytes.len() as u64, hash));
             staging.set_attributes(self.session.wanted(&file.entry), self.session.reading(), content.as_ref())

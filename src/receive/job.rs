@@ -1,6 +1,7 @@
 //! What the jobs of one connection share, and what ends one that does not end well.
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::asked::Answered;
 use super::directories::{Directories, Held};
+use super::holes::write_with_holes;
 use super::labels::{Rules, Wanted};
 use super::quota::Quota;
 use super::receipt::Signer;
@@ -27,7 +29,7 @@ use crate::protocol::selection::Selection;
 use crate::protocol::terms::Terms;
 use crate::record::Content;
 use crate::seams::buffer::{Parcel, Pool};
-use crate::seams::disk::Reading;
+use crate::seams::disk::{DiskFile, Reading, write_all};
 use crate::wire::WireError;
 use crate::wire::connection::Connection;
 use crate::wire::watch::Heard;
@@ -152,6 +154,12 @@ impl Session {
     /// What the file of this entry is to have in the end.
     pub(super) fn wanted<'a>(&'a self, entry: &'a FileEntry) -> Wanted<'a> {
         Wanted { attributes: entry.attributes, labels: entry.labels.as_ref(), rules: &self.rules, sets_mode: true }
+    }
+
+    /// Writes all bytes at the offset, the beginning of a chunk, with holes where that was asked for.
+    pub(super) fn write(&self, file: &dyn DiskFile, bytes: &[u8], offset_bytes: u64) -> io::Result<()> {
+        let write = if self.kept.sparse { write_with_holes } else { write_all };
+        write(file, bytes, offset_bytes)
     }
 
     /// How the stored copy is to be read back.

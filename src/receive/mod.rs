@@ -11,6 +11,7 @@ mod destination;
 mod directories;
 mod file;
 mod group;
+mod holes;
 mod job;
 mod labels;
 mod links;

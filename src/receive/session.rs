@@ -75,7 +75,7 @@ impl Policy {
             umask,
             exact_modes: is_same_person,
             records: true,
-            allowed: if is_same_person { Keep::ALL } else { Keep::default() },
+            allowed: if is_same_person { Keep::ALL } else { Keep::HARMLESS },
             quota: None,
             share: Share::FULL,
         }

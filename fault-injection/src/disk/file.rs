@@ -267,8 +267,15 @@ impl DiskFile for FaultyFile {
     }
 
     fn make_hole(&self, range: Range<u64>) -> io::Result<()> {
-        self.begin(Role::StagingWrite, range.start)?;
+        let due = self.begin(Role::StagingWrite, range.start)?;
         self.remember(range.clone())?;
+        if let Some(&strike) = due.iter().find(|strike| strike.fault == Fault::Lost) {
+            // What was there before stays.
+            if on_medium(self.inner.as_ref(), range)?.iter().any(|byte| *byte != 0) {
+                self.world.plan.took_effect(strike);
+            }
+            return Ok(());
+        }
         self.inner.make_hole(range.clone())?;
         self.world.books().written(self.identity, range);
         Ok(())

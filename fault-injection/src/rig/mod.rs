@@ -17,6 +17,7 @@ use std::time::Duration;
 use careful::connect::meeting::Meeting;
 use careful::connect::ticket::Ticket;
 use careful::progress::Counters;
+use careful::protocol::keep::Keep;
 use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
 use careful::protocol::receipt::Stored;
 use careful::receive::listen::Waiting;
@@ -96,6 +97,7 @@ pub struct Rig {
     cheat: Option<Cheat>,
     through: Option<Arc<dyn Tamper>>,
     chunk_bytes: u32,
+    keep: Keep,
 }
 
 impl Default for Rig {
@@ -118,7 +120,14 @@ impl Rig {
     }
 
     fn over(base: Base) -> Self {
-        Self { base, sources: BTreeMap::new(), cheat: None, through: None, chunk_bytes: CHUNK_BYTES_DEFAULT }
+        Self {
+            base,
+            sources: BTreeMap::new(),
+            cheat: None,
+            through: None,
+            chunk_bytes: CHUNK_BYTES_DEFAULT,
+            keep: Keep::default(),
+        }
     }
 
     /// The same rig with a gateway between the halves that does this to what passes it, unless a plan says what a gateway
@@ -133,6 +142,12 @@ impl Rig {
     #[must_use]
     pub fn in_chunks_of(self, chunk_bytes: u32) -> Self {
         Self { chunk_bytes, ..self }
+    }
+
+    /// The same rig where more is carried than content, mode and time.
+    #[must_use]
+    pub fn keeping(self, keep: Keep) -> Self {
+        Self { keep, ..self }
     }
 
     /// The same rig with a program that pretends to make a check: a canary.
@@ -254,6 +269,7 @@ impl Rig {
             stored,
             retry_for,
             chunk_bytes: self.chunk_bytes,
+            keep: self.keep,
             ..send::Plan::new(
                 vec![self.base.directory("source/")],
                 self.base.directory("target").as_os_str().as_bytes().to_vec(),

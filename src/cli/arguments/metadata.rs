@@ -51,6 +51,13 @@ pub struct MetadataArguments {
     /// Only together with --owner, and set only where the owner is: otherwise such a program would run as whoever copies it.
     #[arg(long, requires = "owner", overrides_with = "suid")]
     pub suid: bool,
+
+    /// Leave holes in the copies where the sources have long runs of zeros
+    ///
+    /// Whole pieces of 64 KiB, wherever they come from. They take no space on the receiving disk, which is not reserved ahead
+    /// then, and are read back like any others. A target that is equal already stays as it is.
+    #[arg(short = 'S', long, overrides_with = "sparse")]
+    pub sparse: bool,
 }
 
 impl MetadataArguments {
@@ -65,6 +72,7 @@ impl MetadataArguments {
             acls: self.acls,
             owner: self.owner,
             suid: self.suid && self.owner,
+            sparse: self.sparse,
         }
     }
 }
@@ -110,6 +118,7 @@ impl AcceptArguments {
             acls: has(Accepted::Acls),
             owner: has(Accepted::Owner),
             suid: has(Accepted::Suid),
+            ..Keep::HARMLESS
         }
     }
 }
@@ -135,7 +144,7 @@ mod tests {
 
     #[test]
     fn nothing_is_carried_or_taken_by_itself() {
-        assert_eq!(parsed(&[]), (Keep::default(), Keep::default()));
+        assert_eq!(parsed(&[]), (Keep::default(), Keep::HARMLESS));
     }
 
     #[test]
@@ -150,13 +159,13 @@ mod tests {
     #[test]
     fn special_bits_are_carried_with_their_owner_only() {
         assert!(Both::try_parse_from(["x", "--suid"]).is_err());
-        let keep = parsed(&["--suid", "--owner", "-X", "-A", "-l"]).0;
+        let keep = parsed(&["--suid", "--owner", "-X", "-A", "-l", "-S"]).0;
         assert_eq!(keep, Keep::ALL);
     }
 
     #[test]
     fn a_receiver_takes_what_it_was_told_to() {
-        assert_eq!(parsed(&["--accept", "links"]).1, Keep { links: true, ..Keep::default() });
+        assert_eq!(parsed(&["--accept", "links"]).1, Keep { links: true, ..Keep::HARMLESS });
         let words = "outside-links,xattrs,acls,owner,suid";
         assert_eq!(parsed(&["--accept", words]).1, Keep::ALL);
         assert!(Both::try_parse_from(["x", "--accept", "everything"]).is_err());
