@@ -344,7 +344,7 @@ pub(super) fn hint(failure: Failure) -> Option<&'static str> {
     let specific = match failure {
         Failure::TargetExists => {
             "the target was left as it is; to replace it, leave out --no-replace, and let the receiver listen with \
-             --replace"
+             --replace, or say replace in the line of your key"
         }
         Failure::DeleteNotAllowed => "leave out --delete, or let the receiver listen with --allow-delete",
         Failure::SpoolDamaged => "suspect the disk of the spool, or memory; choose another with --spool-dir",
