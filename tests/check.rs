@@ -261,3 +261,16 @@ fn a_bit_that_flips_on_the_disk_of_a_copy_is_found_though_memory_has_it_right() 
     assert_eq!(corrupt["ranges"], serde_json::json!([{ "start": 2 * CHUNK, "end": 3 * CHUNK }]));
     drop(mount);
 }
+
+#[test]
+fn a_run_that_found_nothing_to_check_is_no_success_and_says_so() {
+    let place = Place::new();
+    place.write("receipts", b"");
+    place.directory("empty");
+    for words in [["receipt", "receipts"], ["verify", "empty"], ["seal", "empty"]] {
+        let ran =
+            run(&mut place.program(env!("CARGO_BIN_EXE_careful-check"), &[words[0], "--quiet", words[1]])).exits(23);
+        assert!(ran.stderr.contains("there was no file to check"), "{ran:?}");
+    }
+    place.check(&["verify", "--sample", "5%", "empty"]).exits(0);
+}

@@ -112,12 +112,16 @@ impl Inspector {
 
     /// Prints the last line. `may_be_none`: whether it is right that there was no file at all.
     pub(super) fn finish(&self, may_be_none: bool) -> ExitCode {
-        let tally = self.tally();
-        let Counted { files, ok, sealed, .. } = tally.counted;
-        let mut exit = ExitCode::of_all(tally.codes.iter().copied(), ok + sealed > 0);
-        if exit == ExitCode::Success && files == 0 && !may_be_none {
-            exit = ExitCode::Partial;
+        let is_empty = {
+            let tally = self.tally();
+            tally.counted.files == 0 && tally.codes.is_empty()
+        };
+        if is_empty && !may_be_none {
+            self.failed("there was no file to check", Some("look at what was named: is it empty?"), ExitCode::Partial);
         }
+        let tally = self.tally();
+        let Counted { ok, sealed, .. } = tally.counted;
+        let exit = ExitCode::of_all(tally.codes.iter().copied(), ok + sealed > 0);
         let (counted, seconds) = (tally.counted, self.started.elapsed().as_secs_f64());
         drop(tally);
         self.report.event(&CheckEvent { event: "check", schema: SCHEMA, counted, seconds, exit: exit.number() });
