@@ -149,3 +149,23 @@ fn a_receiver_that_listens_has_one_too() {
     let found = status(&place);
     assert_eq!((&found["exit_code"], &found["last_success"]), (&0.into(), &found["finished"]));
 }
+
+#[test]
+fn a_check_keeps_it_too_and_a_file_that_rots_leaves_the_last_success() {
+    let place = place_with_tree();
+    place.send(&["src/", "d"]).exits(0);
+    let check = || place.check(&["verify", "--status", "watched/status.json", "d"]);
+    check().exits(0);
+    let good = status(&place);
+    assert_eq!((&good["program"], &good["phase"]), (&"careful-check".into(), &"ended".into()));
+    assert_eq!((&good["exit_code"], &good["last_success"]), (&0.into(), &good["finished"]));
+    place.write("d/small", b"SMALL");
+    support::set_modified(&place.path("d/small"), 1_700_000_000, 0);
+    check().exits(24);
+    let found = status(&place);
+    assert_eq!((&found["exit_code"], &found["last_success"]), (&24.into(), &good["last_success"]));
+    assert!(found["error"].as_str().is_some_and(|words| words.contains("small")), "{found}");
+    place.write("watched/status.json", b"mine");
+    let ran = check().exits(2);
+    assert!(ran.stderr.contains("cannot write the status"), "{ran:?}");
+}

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytesize::ByteSize;
@@ -17,7 +17,7 @@ use crate::record::manifest::Line;
 
 /// The observer of a check at the command line.
 pub(super) struct Inspector {
-    pub(super) report: Report,
+    pub(super) report: Arc<Report>,
     /// Whether what is sealed is to be listed.
     lists: bool,
     tally: Mutex<Tally>,
@@ -90,7 +90,7 @@ impl std::fmt::Debug for Inspector {
 
 impl Inspector {
     pub(super) fn new(report: Report, lists: bool) -> Self {
-        Self { report, lists, tally: Mutex::default(), started: Instant::now() }
+        Self { report: Arc::new(report), lists, tally: Mutex::default(), started: Instant::now() }
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {
@@ -100,6 +100,11 @@ impl Inspector {
     /// Something that concerns the whole check.
     pub(super) fn failed(&self, words: &str, hint: Option<&str>, code: ExitCode) {
         self.report.error(words, hint);
+        self.told(code);
+    }
+
+    /// The same, where it has been told.
+    pub(super) fn told(&self, code: ExitCode) {
         self.tally().codes.push(code);
     }
 

@@ -283,8 +283,9 @@ impl Report {
         self.event(&serde_json::json!({ "event": "end", "schema": SCHEMA, "seconds": seconds, "exit": exit.number() }));
     }
 
-    /// Something about one file, which its own event tells, too.
+    /// What is wrong with one file, which its own event tells, too. The text is safe to show.
     pub(super) fn about(&self, text: &str, hint: Option<&str>) {
+        self.lock().told.last_error = Some(text.to_owned());
         self.message(text, hint);
     }
 

@@ -15,6 +15,7 @@ use super::logging;
 use super::progress::{self, ProgressDisplay};
 use super::receipt_line;
 use super::report::Report;
+use super::status::StatusFile;
 use crate::check::{self, Expected, Task};
 use crate::hash::Root;
 use crate::progress::Counters;
@@ -48,18 +49,31 @@ pub fn main() -> std::process::ExitCode {
 }
 
 /// The end of the program, once the bar is out of the way.
-struct Finish(Inspector, bool);
+struct Finish {
+    inspector: Inspector,
+    status: Option<StatusFile>,
+    is_sample: bool,
+}
 
 impl Finish {
+    /// Before anything is read.
+    fn failed(inspector: Inspector) -> Self {
+        Self { inspector, status: None, is_sample: false }
+    }
+
     fn finish(self) -> std::process::ExitCode {
-        self.0.finish(self.1).into()
+        let code = self.inspector.finish(self.is_sample);
+        if let Some(status) = self.status {
+            status.end(code);
+        }
+        code.into()
     }
 }
 
 fn with_output(
     command: &CheckCommand,
     output: &OutputArguments,
-    counters: &Counters,
+    counters: &Arc<Counters>,
     display: Option<&ProgressDisplay>,
 ) -> Finish {
     let suspender = display.map(ProgressDisplay::suspender);
@@ -67,9 +81,16 @@ fn with_output(
     let inspector = Inspector::new(Report::new("careful-check", output, suspender.clone()), lists);
     if let Err(words) = logging::start(output, suspender.unwrap_or_default()) {
         inspector.failed(&words, None, ExitCode::Usage);
-        return Finish(inspector, true);
+        return Finish::failed(inspector);
     }
     let disk = OsDisk;
+    let status = match StatusFile::begin(&disk, output.status.as_deref(), &inspector.report, Some(counters)) {
+        Ok(status) => Some(status),
+        Err(code) => {
+            inspector.told(code);
+            return Finish::failed(inspector);
+        }
+    };
     let done = match command {
         CheckCommand::Seal(arguments) => {
             let task = if arguments.manifest.is_some() { Task::List } else { Task::Seal { renew: arguments.renew } };
@@ -97,7 +118,7 @@ fn with_output(
         inspector.failed(&words, hint, code);
     }
     let is_sample = matches!(command, CheckCommand::Verify(arguments) if arguments.sample.is_some());
-    Finish(inspector, is_sample)
+    Finish { inspector, status, is_sample }
 }
 
 /// Words, the next step, and the code.

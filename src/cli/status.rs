@@ -43,7 +43,7 @@ struct Status<'a> {
     amounts: Option<Amounts>,
 }
 
-/// How much; a receiver that listens counts nothing.
+/// How much of a transfer; a receiver that listens counts nothing, and a check transfers nothing.
 #[derive(Serialize)]
 struct Amounts {
     walk_finished: bool,
@@ -212,6 +212,7 @@ impl Writer {
     fn text(&self, exit: Option<ExitCode>) -> String {
         let updated = now();
         let snapshot = self.counters.as_ref().map(|counters| counters.snapshot());
+        let transfer = snapshot.filter(|snapshot| !snapshot.only_checks);
         let status = Status {
             schema: SCHEMA,
             program: self.report.program(),
@@ -226,7 +227,7 @@ impl Writer {
                 _ => self.last_success.as_deref(),
             },
             error: self.report.told().last_error,
-            amounts: snapshot.map(|snapshot| self.amounts(snapshot, exit.is_some())),
+            amounts: transfer.map(|snapshot| self.amounts(snapshot, exit.is_some())),
             updated: updated.clone(),
         };
         serde_json::to_string(&status).expect("strings and numbers are JSON")
