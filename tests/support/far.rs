@@ -38,9 +38,10 @@ impl Far {
         }
         std::fs::copy(place.path("ssh/login_key.pub"), place.path("ssh/authorized_keys")).expect("a copy");
         let at = place.path("ssh").display().to_string();
+        let programs = Path::new(env!("CARGO_BIN_EXE_careful-send")).parent().expect("a directory").display();
         let server = format!(
             "HostKey {at}/host_key\nAuthorizedKeysFile {at}/authorized_keys\nStrictModes no\nUsePAM no\nPidFile none\n\
-             LogLevel ERROR\nSetEnv XDG_STATE_HOME={at}\n"
+             LogLevel ERROR\nSetEnv XDG_STATE_HOME={at} PATH={programs}:/usr/bin:/bin\n"
         );
         place.write("ssh/sshd_config", server.as_bytes());
         let words = std::iter::once(sshd.get_program()).chain(sshd.get_args());
