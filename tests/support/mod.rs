@@ -8,6 +8,7 @@
 pub(crate) mod far;
 pub(crate) mod network;
 pub(crate) mod schema;
+pub(crate) mod ssh_hosts;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
