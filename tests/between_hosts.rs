@@ -206,6 +206,18 @@ fn connections(hosts: &SshHosts) -> Vec<String> {
     told.lines().filter_map(|line| Some(line.trim().rsplit(':').next()?.to_owned())).collect()
 }
 
+/// From now on no packet of the connections of ssh passes that there are, while new ones are let through: as when what lies
+/// between has forgotten them.
+fn forget_connections(hosts: &SshHosts) {
+    let ports = connections(hosts);
+    assert_eq!(ports.len(), 1);
+    let rules = [
+        format!("in tcp dport 22 tcp sport {} drop", ports[0]),
+        format!("out tcp sport 22 tcp dport {} drop", ports[0]),
+    ];
+    assert!(hosts.namespaces.firewall(Host::Other, &[&rules[0], &rules[1]]));
+}
+
 #[test]
 fn a_connection_of_ssh_that_is_cut_costs_what_was_in_flight_and_nothing_else() {
     let cuts: [(&str, &str, Change); 4] = [
@@ -254,6 +266,34 @@ fn the_same_command_goes_on_after_a_cut_that_ended_the_first() {
         let ran = UnderWay::new(between, way, &[]).finish().exits(0);
         let [sent, found] = ["sent_bytes", "reused_bytes"].map(|field| ran.count(field));
         assert!(found > 0 && sent + found == LENGTH as u64, "{way:?}: {ran:?}");
+    }
+}
+
+/// A way that is silent is given up after half a minute: so all cases wait at once.
+#[test]
+fn what_is_silent_is_connected_anew_by_another_ssh() {
+    let cases: [(&str, Way, &str, Change); 5] = [
+        ("forgotten", Way::Push, "ssh", forget_connections),
+        ("forgotten", Way::Pull, "ssh", forget_connections),
+        ("another address there", Way::Push, "ssh", move_there),
+        ("another address there", Way::Pull, "auto", move_there),
+        ("another address here", Way::Push, "ssh", move_here),
+    ];
+    let mut all = Vec::new();
+    for (what, way, transport, change) in cases {
+        let Some(between) = Between::new() else { return };
+        let mut under_way = UnderWay::new(between, way, &["--transport", transport]);
+        under_way.change(change);
+        all.push((what, under_way));
+    }
+    for (what, under_way) in all {
+        let way = under_way.way;
+        let ran = under_way.finish();
+        assert_eq!(ran.code, 0, "{what} {way:?}: {ran:?}");
+        assert!(
+            ran.stderr.contains("connecting again") || !ran.events_of("notice").is_empty(),
+            "{what} {way:?}: {ran:?}"
+        );
     }
 }
 

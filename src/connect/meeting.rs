@@ -121,6 +121,11 @@ impl MeetError {
             Self::Wire(error) => error.is_lost(),
         }
     }
+
+    /// Whether nothing at all was heard of the receiver.
+    fn is_silence(&self) -> bool {
+        matches!(self, Self::UdpSilent { .. } | Self::Wire(WireError::NoAnswer))
+    }
 }
 
 impl Meeting {
@@ -183,13 +188,20 @@ impl Meeting {
         if let Self::Started(started) = self
             && let Some(running) = started.running
         {
-            if let Some((pipe, listener)) = running.pipe {
-                drop(listener);
-                pipe.finish(CLOSE_WAIT).await;
-            }
-            let status = running.child.finish().await;
-            tracing::debug!("the receiver ended: {status:?}");
+            running.finish().await;
         }
+    }
+}
+
+impl Running {
+    /// Lets it end and waits for it, not for ever.
+    async fn finish(self) {
+        if let Some((pipe, listener)) = self.pipe {
+            drop(listener);
+            pipe.finish(CLOSE_WAIT).await;
+        }
+        let status = self.child.finish().await;
+        tracing::debug!("the receiver ended: {status:?}");
     }
 }
 
@@ -199,6 +211,20 @@ impl Started {
             self.running = None;
             self.running = Some(self.start(environment, key).await?);
         }
+        let met = self.meet(environment, key).await;
+        if met.as_ref().is_err_and(MeetError::is_silence)
+            && self.start.pipe() == Pipe::Ssh
+            && let Some(running) = self.running.take()
+        {
+            // ssh may wait for ever on a way that is no more, as after a change of address: the next one finds another.
+            tracing::debug!("nothing is heard of the receiver, so ssh is started anew");
+            running.finish().await;
+        }
+        met
+    }
+
+    /// Connects to the receiver that was started.
+    async fn meet(&mut self, environment: &Environment, key: &KeyPair) -> Result<Met, MeetError> {
         let Self { listener, running: Some(running), start, .. } = self else { return Err(WireError::NoAnswer.into()) };
         let Running { child, ticket, pipe } = running;
         let connecting = async {
