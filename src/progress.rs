@@ -3,6 +3,7 @@
 //! Plain atomics, raised per chunk or file. **Nothing here draws, waits or knows a terminal.**
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::protocol::request::Progress;
 use crate::protocol::sending::Repairs;
@@ -54,6 +55,8 @@ pub struct Counters {
     repaired_stored: AtomicU64,
     repaired_source: AtomicU64,
     repaired_lost: AtomicU64,
+    /// See [`Counters::starts_over`].
+    earlier: Mutex<Progress>,
 }
 
 /// The counters at one moment.
@@ -134,25 +137,32 @@ impl Counters {
     /// Takes over what another side counted, in the place of what was counted here. What it says is held below what can
     /// be added up.
     pub fn show(&self, other: &Progress) {
+        let earlier = *self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = [
-            (&self.files_found, other.files_found),
-            (&self.bytes_found, other.bytes_found),
-            (&self.files_done, other.files_done),
-            (&self.bytes_done, other.bytes_done),
-            (&self.checked_bytes, other.checked_bytes),
-            (&self.sent_bytes, other.sent_bytes),
-            (&self.read_back_bytes, other.read_back_bytes),
-            (&self.committed_files, other.committed_files),
-            (&self.reused_bytes, other.reused_bytes),
-            (&self.repaired_arrival, other.repaired_arrival),
-            (&self.repaired_stored, other.repaired_stored),
-            (&self.repaired_source, other.repaired_source),
-            (&self.repaired_lost, other.repaired_lost),
+            (&self.files_found, 0, other.files_found),
+            (&self.bytes_found, 0, other.bytes_found),
+            (&self.files_done, 0, other.files_done),
+            (&self.bytes_done, 0, other.bytes_done),
+            (&self.checked_bytes, 0, other.checked_bytes),
+            (&self.sent_bytes, earlier.sent_bytes, other.sent_bytes),
+            (&self.read_back_bytes, 0, other.read_back_bytes),
+            (&self.committed_files, 0, other.committed_files),
+            (&self.reused_bytes, 0, other.reused_bytes),
+            (&self.repaired_arrival, earlier.repaired_arrival, other.repaired_arrival),
+            (&self.repaired_stored, earlier.repaired_stored, other.repaired_stored),
+            (&self.repaired_source, earlier.repaired_source, other.repaired_source),
+            (&self.repaired_lost, earlier.repaired_lost, other.repaired_lost),
         ];
-        for (counter, told) in counted {
-            counter.store(told.min(u64::MAX / 16), Ordering::Relaxed);
+        for (counter, earlier, told) in counted {
+            counter.store(earlier.saturating_add(told).min(u64::MAX / 16), Ordering::Relaxed);
         }
         self.walk_finished.store(other.walk_finished, Ordering::Relaxed);
+    }
+
+    /// The side that was [shown](Self::show) gives way to another, which counts from nothing: what was sent and repaired by
+    /// then was done all the same.
+    pub fn starts_over(&self) {
+        *self.earlier.lock().unwrap_or_else(PoisonError::into_inner) = self.snapshot().into();
     }
 
     /// What was found is all there is.
@@ -292,6 +302,19 @@ mod tests {
         ours.show(&Progress { sent_bytes: all, repaired_arrival: all, repaired_stored: all, ..Progress::default() });
         assert!(ours.snapshot().repaired_chunks > 0);
         assert_eq!(ours.snapshot().position(Phase::Sending), 0);
+    }
+
+    #[test]
+    fn what_was_sent_and_repaired_counts_though_the_side_that_did_it_was_replaced() {
+        let ours = Counters::default();
+        for attempt in 1..=3 {
+            ours.show(&Progress { sent_bytes: 5, ..Progress::default() });
+            ours.show(&Progress { sent_bytes: 10, files_done: 1, repaired_stored: 2, ..Progress::default() });
+            let counted = ours.snapshot();
+            assert_eq!((counted.sent_bytes, counted.repaired.stored), (10 * attempt, 2 * attempt));
+            assert_eq!(counted.files_done, 1);
+            ours.starts_over();
+        }
     }
 
     #[test]

@@ -96,6 +96,7 @@ impl Pull {
         if told.by.replace(connection.peer_key()).is_some_and(|before| before != connection.peer_key()) {
             told.reports = 0;
             self.asked.observer.started_over();
+            self.counters.starts_over();
         }
         let work = self.ask_and_receive(&connection, token, told);
         let ended = tokio::select! {
