@@ -67,6 +67,11 @@ fn stand_in(place: &Place, name: &str, script: &str) {
     set_mode(&place.path(format!("bin/{name}")), 0o755);
 }
 
+/// careful-send, which does this first.
+fn before_sending(place: &Place, script: &str) {
+    stand_in(place, "careful-send", &format!("{script}\nexec {} \"$@\"", env!("CARGO_BIN_EXE_careful-send")));
+}
+
 /// Other bytes of the same length and time of modification.
 fn rot(path: &Path) {
     let ((seconds, nanoseconds), mut bytes) = (Item::of(path).modified, std::fs::read(path).expect("a file"));
@@ -332,12 +337,7 @@ fn a_snapshot_is_sent_as_it_was_whatever_changes_meanwhile_and_is_gone_in_the_en
     place.random("disk/files/below/index", 5000, 2);
     let before = tree(&place.path("disk/files"));
     // The original changes right before the snapshot is sent.
-    let sender = env!("CARGO_BIN_EXE_careful-send");
-    stand_in(
-        &place,
-        "careful-send",
-        &format!("echo other >disk/files/words; rm disk/files/below/index; exec {sender} \"$@\""),
-    );
+    before_sending(&place, "echo other >disk/files/words; rm disk/files/below/index");
     quietly(&example(&place, "snapshot/send-snapshot", &["disk/files", "copy"]));
     assert_eq!(tree(&place.path("copy")), before);
     assert_eq!(place.read("copy/words"), words);
@@ -347,7 +347,7 @@ fn a_snapshot_is_sent_as_it_was_whatever_changes_meanwhile_and_is_gone_in_the_en
     let left = at(".careful-snapshot");
     run(Command::new("btrfs").args(["subvolume", "snapshot", "-r"]).args([&place.path("disk/files"), &left])).exits(0);
     place.write("disk/files/newer", b"newer");
-    stand_in(&place, "careful-send", &format!("exec {sender} \"$@\""));
+    before_sending(&place, "");
     let words = ["disk/files", "copy", "--no-replace"];
     let ran = example(&place, "snapshot/send-snapshot", &words).exits(23);
     assert!(ran.stderr.contains("words"), "{ran:?}");
@@ -429,12 +429,27 @@ fn a_copy_of_a_borg_repository_is_whole_and_without_its_lock() {
         assert!(!place.has("vault/copy/lock.exclusive") && !place.has("vault/copy/lock.roster"));
         borg(command(&place, "borg", &["check", "--verify-data", "vault/copy"])).exits(0);
     }
+    // Interrupted in the middle of the segments, the copy is what it was.
+    files_to_back_up(&place, 9);
+    borg(command(&place, "borg", &["create", "repository::9", "files"])).exits(0);
+    let built = env!("CARGO_BIN_EXE_careful-send");
+    before_sending(
+        &place,
+        &format!("case \"$*\" in *--delete*) exit 10 ;; esac; exec {built} --max-size 100000 \"$@\""),
+    );
+    send().exits(10);
+    std::fs::remove_file(place.path("bin/careful-send")).expect("removed");
+    borg(command(&place, "borg", &["check", "--verify-data", "vault/copy"])).exits(0);
+    // At another host, which does not know that the original is ahead.
+    let list = "BORG_BASE_DIR=$PWD/there exec borg list --short vault/copy";
+    let archives = borg(command(&place, "sh", &["-c", list])).exits(0).stdout;
+    assert_eq!(archives, "7\n8\n");
     borg(command(&place, "borg", &["delete", "repository::7"])).exits(0);
     borg(command(&place, "borg", &["compact", "repository"])).exits(0);
     quietly(&send());
     borg(command(&place, "borg", &["check", "--verify-data", "vault/copy"])).exits(0);
     place.directory("restored");
-    let mut extract = command(&place, "borg", &["extract", "../vault/copy::8"]);
+    let mut extract = command(&place, "borg", &["extract", "../vault/copy::9"]);
     extract.current_dir(place.path("restored"));
     borg(extract).exits(0);
     assert_eq!(tree(&place.path("restored/files")), tree(&place.path("files")));
