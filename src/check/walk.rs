@@ -178,6 +178,15 @@ mod tests {
     }
 
     #[test]
+    fn a_run_every_seventh_day_meets_all_parts_of_25_and_10_percent_and_one_of_15() {
+        let met = |percent: &str| {
+            let parts = percent.parse::<Sample>().unwrap().parts;
+            (0..parts).map(|week| Sample::of_day(parts, 7 * week).turn).collect::<std::collections::BTreeSet<_>>().len()
+        };
+        assert_eq!((met("25%"), met("10%"), met("15%")), (4, 10, 1));
+    }
+
+    #[test]
     fn a_day_means_about_its_part_of_the_files() {
         let chosen = (0..10_000).filter(|number| Sample::of_day(20, 7).has(OsStr::new(&format!("{number}")))).count();
         assert!((400..600).contains(&chosen), "{chosen}");

@@ -101,6 +101,7 @@ pub struct VerifyArguments {
     /// Only a part of the files: 5% is one of 20 parts, and each has its turn within 20 days
     ///
     /// Which part, follows from the date (UTC) and from the paths as they are given: for a nightly run over the same paths.
+    /// For a weekly one take 25% or 10%: every seventh day a number of parts that 7 divides (15% are 7) meets the same part.
     #[arg(long, value_name = "PERCENT")]
     pub sample: Option<Sample>,
 
