@@ -24,7 +24,8 @@ const LOCK_POLL: Duration = Duration::from_millis(20);
 
 const HINT_UNKNOWN: &str = "compare it with what `careful-recv key` prints over there; then give it with --peer-key KEY, or add \
                             the line HOST:PORT KEY to careful/known_peers in $XDG_STATE_HOME (~/.local/state)";
-const HINT_REPAIR: &str = "repair or remove that line; until then no receiver is believed to be known";
+const HINT_REPAIR: &str =
+    "repair the file, or remove the line that is wrong; until then no receiver is believed to be known";
 
 /// The receiver at this address, with the key it has to prove. `given` is that of the option.
 pub(super) async fn standing(
