@@ -179,6 +179,7 @@ fn layer(outcome: &Outcome, end: End) -> Layer {
         Some(Failure::ArrivedMismatch) => Layer::ChunkCheck,
         Some(Failure::StoredMismatch) => Layer::ReadBack,
         Some(Failure::SourceUnstable) => Layer::SecondRead,
+        Some(Failure::SourceCorrupt) => Layer::Record,
         Some(Failure::SourceIo | Failure::TargetIo | Failure::SyncFailed | Failure::NoSpace | Failure::NotDurable) => {
             Layer::DiskError
         }

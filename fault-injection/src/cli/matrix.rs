@@ -98,6 +98,7 @@ fn column(level: Level) -> Column {
         Level::L3 => "careful --stored cache --origin first-read",
         Level::L4 => "careful --stored device --origin first-read",
         Level::L5 => "careful with its defaults",
+        Level::L6 => "careful with its defaults, after careful-check seal",
     };
     Column { level, name: level.description().to_owned(), description: format!("{options}; checks {}", level.checks()) }
 }

@@ -21,7 +21,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use careful::protocol::receipt::Stored;
+use careful::protocol::receipt::{Origin, Stored};
 use careful::seams::Environment;
 use serde::{Deserialize, Serialize};
 
@@ -45,12 +45,14 @@ pub enum Level {
     L4,
     /// And the source is read a second time, past its page cache.
     L5,
+    /// And the source was sealed before anything struck: it is compared with its record instead of read a second time.
+    L6,
 }
 
 impl Level {
     /// All of them, from the least to the most.
-    pub const ALL: [Self; 6] = [Self::L0, Self::L1, Self::L2, Self::L3, Self::L4, Self::L5];
-    /// All checks: the level that makes the claim.
+    pub const ALL: [Self; 7] = [Self::L0, Self::L1, Self::L2, Self::L3, Self::L4, Self::L5, Self::L6];
+    /// All checks that need nothing made before: the level that makes the claim.
     pub const FULL: Self = Self::L5;
 
     /// What it is, in a few words.
@@ -63,6 +65,7 @@ impl Level {
             Self::L3 => "read-back through the page cache",
             Self::L4 => "read-back from the device",
             Self::L5 => "read-back from the device, second read of the source",
+            Self::L6 => "read-back from the device, record of the source",
         }
     }
 
@@ -76,6 +79,7 @@ impl Level {
             Self::L3 => "the stored copy as the page cache has it",
             Self::L4 => "the stored copy as the device has it",
             Self::L5 => "the first read of the source and its way to the hash stage",
+            Self::L6 => "the source itself, from when it was sealed to when it is sent",
         }
     }
 
@@ -86,20 +90,24 @@ impl Level {
             Self::L0 | Self::L1 => None,
             Self::L2 => Some(Stored::None),
             Self::L3 => Some(Stored::Cache),
-            Self::L4 | Self::L5 => Some(Stored::Device),
+            Self::L4 | Self::L5 | Self::L6 => Some(Stored::Device),
         }
     }
 
-    /// Whether the source is read twice.
+    /// What vouches for the source at this level; for a baseline its one read.
     #[must_use]
-    pub fn second_read(self) -> bool {
-        self == Self::L5
+    pub fn origin(self) -> Origin {
+        match self {
+            Self::L0 | Self::L1 | Self::L2 | Self::L3 | Self::L4 => Origin::FirstRead,
+            Self::L5 => Origin::Reread,
+            Self::L6 => Origin::Recorded,
+        }
     }
 }
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(["L0", "L1", "L2", "L3", "L4", "L5"][*self as usize])
+        f.pad(["L0", "L1", "L2", "L3", "L4", "L5", "L6"][*self as usize])
     }
 }
 
@@ -109,7 +117,7 @@ pub struct NoLevel(String);
 
 impl fmt::Display for NoLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no level of the ladder, L0 to L5: {:?}", self.0)
+        write!(f, "no level of the ladder, L0 to L6: {:?}", self.0)
     }
 }
 
@@ -137,7 +145,7 @@ pub async fn copy(
     match level {
         Level::L0 => Some(datagrams::copy(sender, receiver, source_directory, target_directory).await),
         Level::L1 => Some(quic_stream::copy(sender, receiver, source_directory, target_directory, through).await),
-        Level::L2 | Level::L3 | Level::L4 | Level::L5 => None,
+        Level::L2 | Level::L3 | Level::L4 | Level::L5 | Level::L6 => None,
     }
 }
 
@@ -160,7 +168,7 @@ mod tests {
         for level in Level::ALL {
             assert_eq!(level.to_string().parse(), Ok(level));
         }
-        for word in ["", "L6", "l0", "L0 ", "0"] {
+        for word in ["", "L7", "l0", "L0 ", "0"] {
             assert_eq!(word.parse::<Level>(), Err(NoLevel(word.to_owned())));
         }
     }
@@ -169,7 +177,7 @@ mod tests {
     fn no_level_checks_less_than_the_one_below() {
         assert!(Level::ALL.is_sorted());
         for pair in Level::ALL.windows(2) {
-            assert!(pair[0].stored() <= pair[1].stored() && pair[0].second_read() <= pair[1].second_read());
+            assert!(pair[0].stored() <= pair[1].stored() && pair[0].origin() <= pair[1].origin());
             assert_ne!(pair[0].checks(), pair[1].checks());
         }
     }

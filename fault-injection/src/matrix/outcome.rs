@@ -152,6 +152,8 @@ pub enum Layer {
     ChunkCheck,
     /// The second read of the source.
     SecondRead,
+    /// The record of the source.
+    Record,
     /// The copy read back.
     ReadBack,
     /// Commit, receipt, names and identities.
@@ -164,11 +166,12 @@ pub enum Layer {
 
 impl Layer {
     /// Along the path of the data.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::UdpChecksum,
         Self::Aead,
         Self::ChunkCheck,
         Self::SecondRead,
+        Self::Record,
         Self::ReadBack,
         Self::CommitCheck,
         Self::DiskError,
@@ -183,6 +186,7 @@ impl Layer {
             Self::Aead => "QUIC encryption",
             Self::ChunkCheck => "chunk check",
             Self::SecondRead => "second read",
+            Self::Record => "record",
             Self::ReadBack => "read-back",
             Self::CommitCheck => "commit check",
             Self::DiskError => "disk error",

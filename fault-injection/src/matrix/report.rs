@@ -194,7 +194,7 @@ impl Group {
         match self {
             Self::Content => "Content: bytes are changed",
             Self::Commit => "Commit: names, crashes, control data",
-            Self::NobodyCan => "Beside the claim: nobody can catch these",
+            Self::NobodyCan => "Beside the claim: what a transfer alone cannot know",
         }
     }
 

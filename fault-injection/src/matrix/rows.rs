@@ -25,8 +25,8 @@ pub struct RowSpec {
     pub group: Group,
     /// The weakest level that has such a place.
     pub from: Level,
-    /// What theory says of L0 to L5.
-    pub predicted: [Prediction; 6],
+    /// What theory says of L0 to L6.
+    pub predicted: [Prediction; 7],
     /// Which subjects it is about.
     pub subjects: Subjects,
     /// Draws the plan's line.
@@ -45,18 +45,19 @@ pub enum Subjects {
 }
 
 /// Seen from the second read on.
-const FROM_SECOND_READ: [Prediction; 6] = [Silent, Silent, Silent, Silent, Silent, Caught];
+const FROM_SECOND_READ: [Prediction; 7] = [Silent, Silent, Silent, Silent, Silent, Caught, Caught];
 /// Seen from the hash of each chunk on.
-const FROM_HASH: [Prediction; 6] = [Silent, Silent, Caught, Caught, Caught, Caught];
+const FROM_HASH: [Prediction; 7] = [Silent, Silent, Caught, Caught, Caught, Caught, Caught];
 /// Seen by any reading back.
-const FROM_READ_BACK: [Prediction; 6] = [Silent, Silent, Silent, Caught, Caught, Caught];
+const FROM_READ_BACK: [Prediction; 7] = [Silent, Silent, Silent, Caught, Caught, Caught, Caught];
 /// Seen by reading back from the device alone.
-const FROM_DEVICE: [Prediction; 6] = [Silent, Silent, Silent, Silent, Caught, Caught];
-const NOBODY: [Prediction; 6] = [Silent; 6];
-const HARMLESS: [Prediction; 6] = [Harmless; 6];
+const FROM_DEVICE: [Prediction; 7] = [Silent, Silent, Silent, Silent, Caught, Caught, Caught];
+/// Seen by comparison with a record that was made before.
+const FROM_RECORD: [Prediction; 7] = [Silent, Silent, Silent, Silent, Silent, Silent, Caught];
+const HARMLESS: [Prediction; 7] = [Harmless; 7];
 /// In a gateway: plain UDP has none, QUIC sees nothing, the first hash from end to end sees all.
-const FROM_END_TO_END: [Prediction; 6] = [Open, Silent, Caught, Caught, Caught, Caught];
-const TOLD: [Prediction; 6] = [Caught; 6];
+const FROM_END_TO_END: [Prediction; 7] = [Open, Silent, Caught, Caught, Caught, Caught, Caught];
+const TOLD: [Prediction; 7] = [Caught; 7];
 
 fn piece(draw: &mut Draw, subject: &Subject) -> u64 {
     draw.below(subject.pieces())
@@ -225,7 +226,7 @@ const CONTENT: [RowSpec; 21] = [
         threats: &[T4],
         group: Group::Content,
         from: Level::L0,
-        predicted: [Silent, Harmless, Harmless, Harmless, Harmless, Harmless],
+        predicted: [Silent, Harmless, Harmless, Harmless, Harmless, Harmless, Harmless],
         subjects: Subjects::Large,
         draw: |draw, _| {
             packets("packet-of-sender-under-checksum", draw, |draw| match draw.below(3) {
@@ -243,7 +244,7 @@ const CONTENT: [RowSpec; 21] = [
         threats: &[T4],
         group: Group::Content,
         from: Level::L0,
-        predicted: [Silent, Harmless, Harmless, Harmless, Harmless, Harmless],
+        predicted: [Silent, Harmless, Harmless, Harmless, Harmless, Harmless, Harmless],
         subjects: Subjects::Large,
         draw: |draw, _| {
             packets("packet-of-sender", draw, |draw| format!("flip {}.{}", in_payload(draw), draw.below(8)))
@@ -396,7 +397,7 @@ const CONTENT: [RowSpec; 21] = [
         threats: &[T1, T5],
         group: Group::Content,
         from: Level::L0,
-        predicted: [Harmless, Harmless, Open, Open, Open, Harmless],
+        predicted: [Harmless, Harmless, Open, Open, Open, Harmless, Harmless],
         subjects: Subjects::Large,
         draw: |draw, subject| content_at("staging-left", draw, subject),
         note: "Not a check but the rule of resume: nothing staged counts but what reads back with the right hash.",
@@ -411,7 +412,7 @@ const CONTROL: [RowSpec; 8] = [
         threats: &[T1],
         group: Group::Commit,
         from: Level::L3,
-        predicted: [Open, Open, Open, Harmless, Harmless, Harmless],
+        predicted: [Open, Open, Open, Harmless, Harmless, Harmless, Harmless],
         subjects: Subjects::Both,
         draw: |draw, subject| {
             let place = draw.one_of(&["read-back", "source-read-past-cache"]);
@@ -426,7 +427,7 @@ const CONTROL: [RowSpec; 8] = [
         threats: &[T2, T3],
         group: Group::Commit,
         from: Level::L2,
-        predicted: [Open, Open, Harmless, Harmless, Harmless, Harmless],
+        predicted: [Open, Open, Harmless, Harmless, Harmless, Harmless, Harmless],
         subjects: Subjects::Both,
         draw: |draw, subject| {
             let hop = draw.one_of(&["hash-to-upload", "wire-to-verify", "verify-to-stage"]);
@@ -441,7 +442,7 @@ const CONTROL: [RowSpec; 8] = [
         threats: &[T2, T3, T4],
         group: Group::Commit,
         from: Level::L2,
-        predicted: [Open, Open, Caught, Caught, Caught, Caught],
+        predicted: [Open, Open, Caught, Caught, Caught, Caught, Caught],
         subjects: Subjects::Both,
         draw: flip_of_message,
         note: "Every message carries a check: what does not fit is said again on another connection.",
@@ -453,7 +454,7 @@ const CONTROL: [RowSpec; 8] = [
         threats: &[T4, T5],
         group: Group::Commit,
         from: Level::L2,
-        predicted: [Open, Open, Caught, Caught, Caught, Caught],
+        predicted: [Open, Open, Caught, Caught, Caught, Caught, Caught],
         subjects: Subjects::Both,
         draw: |draw, subject| {
             let receipt = if subject.size == Size::Large { "file-receipt" } else { "group-receipt" };
@@ -468,7 +469,7 @@ const CONTROL: [RowSpec; 8] = [
         threats: &[T2, T3],
         group: Group::Commit,
         from: Level::L2,
-        predicted: [Open, Open, Open, Caught, Caught, Caught],
+        predicted: [Open, Open, Open, Caught, Caught, Caught, Caught],
         subjects: Subjects::Large,
         draw: |draw, subject| {
             let hop = draw.one_of(&["hash-to-upload", "wire-to-verify", "verify-to-stage"]);
@@ -485,7 +486,7 @@ const CONTROL: [RowSpec; 8] = [
         threats: &[T2, T3],
         group: Group::Commit,
         from: Level::L2,
-        predicted: [Open, Open, Open, Open, Open, Caught],
+        predicted: [Open, Open, Open, Open, Open, Caught, Caught],
         subjects: Subjects::Large,
         draw: |draw, subject| {
             let fault = draw.one_of(&["wrong-index", "truncate 4096"]);
@@ -500,7 +501,7 @@ const CONTROL: [RowSpec; 8] = [
         threats: &[T2],
         group: Group::Commit,
         from: Level::L2,
-        predicted: [Open, Open, Caught, Caught, Caught, Caught],
+        predicted: [Open, Open, Caught, Caught, Caught, Caught, Caught],
         subjects: Subjects::Both,
         draw: |draw, subject| {
             let hop = draw.one_of(&["source-to-hash", "hash-to-upload", "wire-to-verify", "verify-to-stage"]);
@@ -515,7 +516,7 @@ const CONTROL: [RowSpec; 8] = [
         threats: &[T1],
         group: Group::Commit,
         from: Level::L0,
-        predicted: [Open, Open, Open, Open, Open, Caught],
+        predicted: [Open, Open, Open, Open, Open, Caught, Caught],
         subjects: Subjects::Both,
         draw: |draw, _| {
             let role = draw.one_of(&["source-read", "allocate", "staging-write", "file-sync", "rename"]);
@@ -534,10 +535,10 @@ const BESIDE: [RowSpec; 2] = [
         threats: &[T1],
         group: Group::NobodyCan,
         from: Level::L0,
-        predicted: NOBODY,
+        predicted: FROM_RECORD,
         subjects: Subjects::Both,
         draw: |draw, subject| content_at("source-medium", draw, subject),
-        note: "Nobody can know without something recorded before; the receipt says reread, not recorded.",
+        note: "Nobody can know without something recorded before: then the receipt says reread, not recorded.",
     },
     RowSpec {
         number: "33",
@@ -546,7 +547,7 @@ const BESIDE: [RowSpec; 2] = [
         threats: &[T1],
         group: Group::NobodyCan,
         from: Level::L3,
-        predicted: [Open, Open, Open, Silent, Silent, Silent],
+        predicted: [Open, Open, Open, Silent, Silent, Silent, Silent],
         subjects: Subjects::Both,
         draw: |draw, subject| {
             let piece = piece(draw, subject);

@@ -14,12 +14,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use careful::check::{self, Pace, ReadBy, Task};
 use careful::connect::meeting::Meeting;
 use careful::connect::ticket::Ticket;
 use careful::progress::Counters;
 use careful::protocol::keep::Keep;
 use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
-use careful::protocol::receipt::Stored;
+use careful::protocol::receipt::{Origin, Stored};
 use careful::receive::listen::Waiting;
 use careful::seams::Environment;
 use careful::seams::disk::Directory;
@@ -60,8 +61,8 @@ const RECEIVER_END: Duration = Duration::from_secs(15);
 pub enum Care {
     /// `careful`, with these checks.
     Careful {
-        /// Whether the source is read twice.
-        second_read: bool,
+        /// What vouches for the source: one read of it, two, or a record that was made before.
+        origin: Origin,
         /// How the copy is read back.
         stored: Stored,
     },
@@ -71,19 +72,19 @@ pub enum Care {
 
 impl Care {
     /// All of them: what the program does by itself.
-    pub const FULL: Self = Self::Careful { second_read: true, stored: Stored::Device };
+    pub const FULL: Self = Self::Careful { origin: Origin::Reread, stored: Stored::Device };
     /// One read of the source.
-    pub const WITHOUT_SECOND_READ: Self = Self::Careful { second_read: false, stored: Stored::Device };
+    pub const WITHOUT_SECOND_READ: Self = Self::Careful { origin: Origin::FirstRead, stored: Stored::Device };
     /// Nothing is read back.
-    pub const WITHOUT_READ_BACK: Self = Self::Careful { second_read: true, stored: Stored::None };
+    pub const WITHOUT_READ_BACK: Self = Self::Careful { origin: Origin::Reread, stored: Stored::None };
     /// Read back, but the page cache may answer.
-    pub const READ_BACK_THROUGH_CACHE: Self = Self::Careful { second_read: true, stored: Stored::Cache };
+    pub const READ_BACK_THROUGH_CACHE: Self = Self::Careful { origin: Origin::Reread, stored: Stored::Cache };
 }
 
 impl From<Level> for Care {
     fn from(level: Level) -> Self {
         match level.stored() {
-            Some(stored) => Self::Careful { second_read: level.second_read(), stored },
+            Some(stored) => Self::Careful { origin: level.origin(), stored },
             None => Self::Baseline(level),
         }
     }
@@ -196,6 +197,18 @@ impl Rig {
         self.base.disk().open_directory(&self.base.directory("target"))
     }
 
+    /// Makes a record of every file of the source, as `careful-check seal` does, past all faults.
+    fn seal(&self) {
+        let plan = check::Plan {
+            paths: vec![self.base.directory("source")],
+            task: Task::Seal { renew: false },
+            jobs: 1,
+            pace: Pace::default(),
+            sample: None,
+        };
+        check::run(self.base.disk().as_ref(), &plan, &AllSealed, &Counters::default());
+    }
+
     /// Flushes what was put there, so that no run pays for it.
     ///
     /// # Panics
@@ -227,6 +240,9 @@ impl Rig {
     #[must_use]
     pub fn run_plan(&self, plan: Plan, care: Care) -> Outcome {
         let plan = Arc::new(plan);
+        if matches!(care, Care::Careful { origin: Origin::Recorded, .. }) {
+            self.seal();
+        }
         let trees = || [self.base.files("source"), self.base.files("target")];
         let before = trees();
         let told = Arc::new(Told::default());
@@ -252,8 +268,8 @@ impl Rig {
     ) -> Option<Ending> {
         let [sender, receiver] = [Side::Sender, Side::Receiver].map(|side| self.environment(side, plan, atlas));
         let through = self.tamper(plan);
-        let (second_read, stored) = match care {
-            Care::Careful { second_read, stored } => (second_read, stored),
+        let (origin, stored) = match care {
+            Care::Careful { origin, stored } => (origin, stored),
             Care::Baseline(level) => {
                 let [source, target] = ["source", "target"].map(|name| self.base.directory(name));
                 let copying = ladder::copy(level, &sender, &receiver, &source, &target, through);
@@ -265,7 +281,7 @@ impl Rig {
         let (ticket, receiving) =
             halves::receive(receiver, ANY_PORT, halves::same_person(), Waiting { first: FIRST, again });
         let wanted = send::Plan {
-            second_read,
+            second_read: origin > Origin::FirstRead,
             stored,
             retry_for,
             chunk_bytes: self.chunk_bytes,
@@ -306,6 +322,21 @@ impl Rig {
             return Some(Arc::new(Planned::new(Arc::clone(plan), self.chunk_bytes)));
         }
         self.through.clone()
+    }
+}
+
+/// Takes nothing but seals.
+#[derive(Debug)]
+struct AllSealed;
+
+impl check::Observer for AllSealed {
+    fn checked(&self, path: &[u8], verdict: &check::Verdict, _: Option<ReadBy>) {
+        let is_sealed = matches!(verdict, check::Verdict::Sealed(_) | check::Verdict::AlreadySealed);
+        assert!(is_sealed, "{}: {verdict:?}", path.escape_ascii());
+    }
+
+    fn skipped(&self, path: &[u8], why: &str) {
+        panic!("{}: {why}", path.escape_ascii());
     }
 }
 

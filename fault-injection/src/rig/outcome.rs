@@ -108,10 +108,10 @@ impl Outcome {
     }
 
     fn claims_too_much(&self, receipt: &ReceiptFile) -> bool {
-        let Care::Careful { second_read, stored } = self.care else { return false };
+        let Care::Careful { origin, stored } = self.care else { return false };
         // After an alarm the source is read twice past its cache, asked for or not, and the word is earned.
-        let may_be_reread = second_read || self.counters.repaired != Repairs::default();
-        let most = if may_be_reread { Origin::Reread } else { Origin::FirstRead };
+        let may_be_reread = self.counters.repaired != Repairs::default();
+        let most = if may_be_reread { origin.max(Origin::Reread) } else { origin };
         // What a second connection finds committed is read back past the cache before it is called equal.
         let may_be_read_back = !self.notices.is_empty();
         receipt.proof.origin > most || (receipt.proof.stored > stored && !may_be_read_back)

@@ -110,6 +110,7 @@ const fn class(layer: Layer) -> &'static str {
         Layer::Aead => "by-aead",
         Layer::ChunkCheck => "by-chunk",
         Layer::SecondRead => "by-second",
+        Layer::Record => "by-record",
         Layer::ReadBack => "by-back",
         Layer::CommitCheck => "by-commit",
         Layer::DiskError => "by-disk",

@@ -3,7 +3,7 @@
 use super::super::report::{Cell, Group, Level, Outcome, Report, Row};
 use super::super::verdict::percent;
 
-/// The rows of the claim as a table of signs. Rows that nobody can catch are named below it.
+/// The rows of the claim as a table of signs. Rows beside the claim are named below it.
 #[must_use]
 pub fn render_markdown(report: &Report) -> String {
     let mut notes = Vec::new();
@@ -65,12 +65,19 @@ fn sign(row: &Row, cell: &Cell, notes: &mut Vec<String>) -> String {
 fn beside(report: &Report) -> String {
     let rows = report.rows.iter().filter(|row| !row.head.group.is_claimed());
     let named = rows.map(|row| {
-        let silent = row.cell(Level::FULL).map(|cell| (cell.counts.of(Outcome::Silent), cell.counts.fired()));
-        let (silent, fired) = silent.unwrap_or_default();
-        format!("{} ({}; silent {silent} of {fired})", escaped(&row.head.number), escaped(&row.head.title))
+        let silent = [Level::FULL, Level::L6].into_iter().filter_map(|level| {
+            let counts = row.cell(level)?.counts;
+            Some(format!("silent {} of {} at {level}", counts.of(Outcome::Silent), counts.fired()))
+        });
+        let silent: Vec<String> = silent.collect();
+        format!("{} ({}; {})", escaped(&row.head.number), escaped(&row.head.title), silent.join(", "))
     });
     let named: Vec<String> = named.collect();
-    if named.is_empty() { String::new() } else { format!("\nNobody can catch: {}.\n", named.join(", ")) }
+    if named.is_empty() {
+        String::new()
+    } else {
+        format!("\nWhat a transfer alone cannot know: {}.\n", named.join(", "))
+    }
 }
 
 fn caption(report: &Report) -> String {
