@@ -8,10 +8,11 @@
 use std::fmt;
 
 /// The files of the list, by name.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     ("read_back.mutants", include_str!("../../mutants/read_back.mutants")),
     ("commit.mutants", include_str!("../../mutants/commit.mutants")),
     ("sources.mutants", include_str!("../../mutants/sources.mutants")),
+    ("records.mutants", include_str!("../../mutants/records.mutants")),
     ("peers.mutants", include_str!("../../mutants/peers.mutants")),
 ];
 

@@ -192,6 +192,11 @@ impl Rig {
         self.base.put("target", name, bytes);
     }
 
+    /// The source directory itself, past all faults.
+    pub(crate) fn source_directory(&self) -> io::Result<Arc<dyn Directory>> {
+        self.base.disk().open_directory(&self.base.directory("source"))
+    }
+
     /// The target directory itself, past all faults.
     pub(crate) fn target_directory(&self) -> io::Result<Arc<dyn Directory>> {
         self.base.disk().open_directory(&self.base.directory("target"))

@@ -7,6 +7,7 @@ mod commit;
 mod content;
 mod evil_receiver;
 mod evil_sender;
+mod records;
 mod resume;
 mod small;
 
@@ -58,6 +59,7 @@ pub fn detectors() -> Vec<Detector> {
         evil_receiver::DETECTORS,
         evil_sender::DETECTORS,
         content::DETECTORS,
+        records::DETECTORS,
         resume::DETECTORS,
         commit::DETECTORS,
     ]

@@ -7,8 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use careful::cli::safe_name::safe;
 use careful::connect::admission::Admission;
+use careful::connect::allow;
 use careful::connect::ticket::token_proof;
 use careful::protocol::failure::Failure;
+use careful::protocol::keep::Keep;
 use careful::seams::disk::Disk;
 use careful::seams::os_disk::OsDisk;
 use careful::wire::identity::PublicKey;
@@ -22,6 +24,8 @@ super::table![
     a_proof_of_another_connection_is_refused,
     no_name_reaches_a_terminal_raw,
     two_names_never_look_the_same,
+    a_line_of_the_list_grants_what_it_says,
+    a_key_with_a_slip_is_none,
 ];
 
 const SENDER: PublicKey = PublicKey([2; 32]);
@@ -68,4 +72,24 @@ fn no_name_reaches_a_terminal_raw() {
 fn two_names_never_look_the_same() {
     assert_ne!(safe(b"\\n"), safe(b"\n"));
     assert_ne!(safe(b"\\x1b"), safe(b"\x1b"));
+}
+
+fn a_line_of_the_list_grants_what_it_says() {
+    let grants = allow::parse(format!("{SENDER} dir=/a").as_bytes()).expect("a list");
+    let grant = grants.get(&SENDER).expect("a grant");
+    let Keep { links, xattrs, acls, owner, suid, .. } = grant.accept;
+    assert_eq!([grant.replace, grant.delete, links, xattrs, acls, owner, suid], [false; 7]);
+    assert!(!grants.contains_key(&OTHER));
+    assert!(allow::parse(format!("{SENDER} dir=a").as_bytes()).is_err(), "a relative directory");
+    assert!(allow::parse(format!("{SENDER} dir=/a\n{SENDER} dir=/b").as_bytes()).is_err(), "a key twice");
+}
+
+fn a_key_with_a_slip_is_none() {
+    let word = SENDER.to_string();
+    let other = |letter| if letter == 'a' { 'b' } else { 'a' };
+    for (place, letter) in word.char_indices() {
+        let mut slip = word.clone();
+        slip.replace_range(place..=place, &other(letter).to_string());
+        assert!(slip.parse::<PublicKey>().is_err(), "{slip}");
+    }
 }
