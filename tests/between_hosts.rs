@@ -399,7 +399,7 @@ fn whatever_shell_is_there_and_whatever_it_says_names_arrive_as_they_are() {
     for (person, start_up) in [("bash", ".bashrc"), ("fish", ".config/fish/config.fish"), ("zsh", ".zshenv")] {
         place.write(format!("people/{person}/{start_up}"), noise.as_bytes());
     }
-    let odd = "it's a \"dir\" $HOME `id` \\ *";
+    let odd = "it's a \"dir\" $HOME `id` \\'\\ *";
     let programs = place.path("other").join(odd);
     std::fs::create_dir(&programs).expect("a directory");
     for program in [env!("CARGO_BIN_EXE_careful-recv"), env!("CARGO_BIN_EXE_careful-send")] {

@@ -122,7 +122,12 @@ fn for_shell(program: &str) -> String {
     if !rest.is_empty() && rest.chars().all(is_plain) {
         return program.to_owned();
     }
-    format!("{home}'{}'", rest.replace('\'', "'\\''"))
+    // Neither may stand within the quotes: fish reads a backslash there before a quote, other shells do not.
+    let quoted = rest.chars().map(|letter| match letter {
+        '\'' | '\\' => format!("'\\{letter}'"),
+        letter => letter.to_string(),
+    });
+    format!("{home}'{}'", quoted.collect::<String>())
 }
 
 /// The words of a command as a person writes it for `--ssh`: blanks part them, unless within quotes. Nothing if a quote
@@ -192,6 +197,7 @@ mod tests {
             ("~/my bin/careful-recv", "~/'my bin/careful-recv'"),
             ("a b; rm -rf $HOME", "'a b; rm -rf $HOME'"),
             ("it's", "'it'\\''s'"),
+            ("a\\'b", "'a'\\\\''\\''b'"),
             ("", "''"),
         ] {
             assert_eq!(for_shell(program), word);
