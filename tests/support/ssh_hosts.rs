@@ -47,6 +47,10 @@ impl SshHosts {
             skipped(&format!("there is no {missing} here"));
             return None;
         }
+        // Tried before anything depends on it.
+        if !namespaces.firewall(Host::One, &[]) {
+            return None;
+        }
         // Where no sshd was ever started as a service, this directory is missing, which sshd of root insists on.
         std::fs::create_dir_all("/run/sshd").expect("a directory for sshd");
         let place = Place::new();
@@ -152,6 +156,12 @@ impl SshHosts {
         let others: String = before.lines().filter(|line| !line.ends_with(of)).flat_map(|line| [line, "\n"]).collect();
         // It stays the same file, which is what is mounted.
         self.place.write("etc/hosts", format!("{others}{address} {of}\n").as_bytes());
+    }
+
+    /// Adds rules to the firewall of a host, in its chains `in` and `out`.
+    #[track_caller]
+    pub(crate) fn firewall(&self, host: Host, rules: &[&str]) {
+        assert!(self.namespaces.firewall(host, rules), "there was a firewall before");
     }
 
     /// Processes on a host that run this program.
