@@ -16,6 +16,7 @@
 //! [`wire`] is QUIC, [`connect`] how two ends meet, [`send`] and [`receive`] the two halves, which do not know each
 //! other. [`cli`] speaks with the person.
 
+mod aloud;
 pub mod check;
 pub mod chunk;
 pub mod cli;

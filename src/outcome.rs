@@ -25,6 +25,21 @@ pub enum Ended {
     Broken(WireError),
 }
 
+/// What a true run would do, as a dry run foresees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreseen {
+    /// Nothing has the name at the destination: it would be made.
+    New,
+    /// Something that differs has it, and would be replaced.
+    Replaced,
+    /// What has it is equal, by content.
+    Unchanged,
+    /// It has no source and would be deleted.
+    Deleted,
+    /// The source would be removed after its copy was receipted.
+    SourceRemoved,
+}
+
 /// Who is told what becomes of each file. Called from several threads.
 pub trait Observer: Send + Sync + Debug {
     /// The file or directory could not be transferred. The path is the source's.
@@ -36,6 +51,9 @@ pub trait Observer: Send + Sync + Debug {
     /// Files are committed, and this is their receipt, verified. `unchanged` tells of each whether its target was
     /// equal already.
     fn committed(&self, receipt: &Receipt, signature: &[u8; 64], unchanged: &[bool]);
+    /// In a dry run: what would become of something. The path is the one below the destination, of a source that of the source;
+    /// the length is 0 where it is not known.
+    fn foreseen(&self, _what: Foreseen, _path: &[u8], _length_bytes: u64) {}
     /// Something beside the targets that had no source was removed; its path below the receiving directory.
     fn deleted(&self, _path: &[u8]) {}
     /// The source was removed after its copy was receipted; its path.

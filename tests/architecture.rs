@@ -77,6 +77,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("cli", &["std::fs", "quinn", "rustls", "rustix"]),
     ("workers.rs", &["std::fs", "quinn", "crate::protocol", "crate::wire", "crate::send", "crate::receive"]),
     ("reading.rs", &["std::fs", "quinn", "tokio", "crate::protocol", "crate::wire"]),
+    ("aloud.rs", &["std::fs", "quinn", "rustix", "crate::wire", "crate::send", "crate::receive", "crate::cli"]),
     ("jobs.rs", &["std::fs", "quinn", "tokio", "crate::protocol", "crate::wire"]),
     ("outcome.rs", &["std::fs", "quinn", "tokio", "clap", "crate::send", "crate::receive", "crate::cli"]),
     (

@@ -6,6 +6,7 @@
 use std::process::{Output, Stdio};
 
 use careful::connect::ticket::Ticket;
+use careful::protocol::dry_run::Would;
 use careful::protocol::failure::Failure;
 use careful::protocol::keep::Keep;
 use careful::protocol::labels::Unset;
@@ -23,6 +24,11 @@ type Script = fn(&FromSender) -> Vec<FromReceiver>;
 
 /// Runs the real sender against a receiver that answers every job by the script.
 async fn send_to(script: Script, length_bytes: usize) -> Output {
+    send_with(&[], script, length_bytes).await
+}
+
+/// The same, with these options.
+async fn send_with(options: &[&str], script: Script, length_bytes: usize) -> Output {
     let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     std::fs::write(place.path().join("file"), vec![5; length_bytes]).unwrap();
     let key = KeyPair::generate().unwrap();
@@ -33,6 +39,7 @@ async fn send_to(script: Script, length_bytes: usize) -> Output {
         .arg(place.path().join("file"))
         .arg(ticket.to_string())
         .args(["--retry-for", "1s"])
+        .args(options)
         .env("XDG_STATE_HOME", place.path().join("state"))
         .stdin(Stdio::null())
         .output();
@@ -227,4 +234,38 @@ async fn what_the_receiver_refuses_is_told_in_our_own_words() {
     let output = send_to(|_| vec![FromReceiver::Refused(Failure::NoSpace)], 3 << 20).await;
     assert_no_success(&output, 11);
     assert!(String::from_utf8_lossy(&output.stderr).contains("no space left"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_dry_run_nothing_is_believed_that_was_not_compared() {
+    let small: [Script; 6] = [
+        |_| vec![FromReceiver::Would(Vec::new())],
+        |_| vec![FromReceiver::Would(vec![Would::New; 2])],
+        |_| vec![FromReceiver::Would(vec![Would::Trusted])],
+        |_| vec![FromReceiver::Would(vec![Would::Claim])],
+        |_| vec![FromReceiver::GroupAnswer(vec![GroupFileAnswer::Send])],
+        |_| vec![FromReceiver::Pruned { removed: Vec::new(), failed: Vec::new(), is_last: true }],
+    ];
+    let large: [Script; 5] = [
+        |_| vec![FromReceiver::Would(vec![Would::Unchanged])],
+        |_| vec![FromReceiver::Would(vec![Would::Claim]), FromReceiver::Would(vec![Would::Claim])],
+        |_| vec![FromReceiver::Would(vec![Would::Claim]), FromReceiver::Equal],
+        // More words than a file of this length gives occasion to.
+        |message| match message {
+            FromSender::OfferFile { .. } => vec![FromReceiver::Would(vec![Would::Claim])],
+            _ => vec![FromReceiver::Working, FromReceiver::Working, FromReceiver::Working],
+        },
+        |_| vec![FromReceiver::FileAnswer(FileAnswer::Send)],
+    ];
+    for (scripts, length) in [(&small[..], 3), (&large, 3 << 20)] {
+        for (row, script) in scripts.iter().enumerate() {
+            let output = send_with(&["--dry-run"], *script, length).await;
+            assert_no_success(&output, 12);
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "", "row {row}");
+        }
+    }
+    // And in a true run nobody only says what he would do.
+    for length in [3, 3 << 20] {
+        assert_no_success(&send_to(|_| vec![FromReceiver::Would(vec![Would::Unchanged])], length).await, 12);
+    }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use careful::connect::ticket::{Ticket, token_proof};
 use careful::hash::{PieceHash, Position, Root};
+use careful::protocol::dry_run::Would;
 use careful::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, FileEntry, Name};
 use careful::protocol::failure::Failure;
 use careful::protocol::keep::Keep;
@@ -608,4 +609,36 @@ async fn patterns_that_are_none_end_the_session_before_anything_is_made() {
         assert_eq!(answer, Some(FromReceiver::Refused(Failure::Protocol)));
         assert!(is_empty(&receiver.inbox()));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_began_a_dry_run_makes_and_removes_nothing() {
+    let receiver = Receiver::start(&["--replace", "--allow-delete"]);
+    std::fs::write(receiver.inbox().join("large"), vec![1; 3 << 20]).unwrap();
+    let sender = receiver.begin_with(Begin { dry_run: true, delete: Some(Vec::new()), ..begin() }).await;
+    // What would write in a true run is not heard, wherever it comes.
+    let mut job = sender.job().await;
+    let (directories, files) = (directory("made"), vec![file("new", 3, None)]);
+    let meant = job.2.unwrap().group(&directories, &files);
+    job.say(FromSender::OfferGroup { directories, files, meant }).await;
+    assert_eq!(job.hear().await, FromReceiver::Would(vec![Would::New]));
+    job.0.send(&FromSender::Pieces(Vec::new())).await.ok();
+    assert!(!matches!(job.1.receive::<FromReceiver>().await, Ok(Some(_))), "the job is over");
+    let answer = sender.job().await.prune(DirectoryTable::default(), Vec::new()).await;
+    assert_eq!(answer, FromReceiver::Refused(Failure::Protocol));
+    let mut job = sender.job().await;
+    job.finish(directory("made")).await;
+    assert_eq!(job.hear().await, FromReceiver::Finished(Vec::new()));
+    // One that is asked for the root says no more words than its reading gives occasion to, and only the root then.
+    for said in [FromSender::Working, FromSender::Keep(Run { first: 0, count: 1 })] {
+        let mut job = sender.job().await;
+        assert_eq!(job.offer_file(0, 3 << 20, 1 << 20).await, FromReceiver::Would(vec![Would::Claim]));
+        for _ in 0..3 {
+            job.0.send(&said).await.ok();
+        }
+        assert_eq!(job.hear().await, FromReceiver::Refused(Failure::Protocol));
+    }
+    let names: Vec<_> = std::fs::read_dir(receiver.inbox()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["large"]);
+    assert_eq!(std::fs::read(receiver.inbox().join("large")).unwrap(), vec![1; 3 << 20]);
 }

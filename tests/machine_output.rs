@@ -64,6 +64,10 @@ fn events_are_what_the_schema_says_and_all_that_it_says() {
             place.write("mo\nved", b"a");
             place.send(&["--move", "--receipts", "receipts", "mo\nved", "copies"]).exits(0)
         },
+        {
+            place.write("copies/no\nsource", b"a");
+            place.send(&["--links", "--delete", "-n", "src/", "copies"]).exits(0)
+        },
         place.send(&["src", "no/such"]).exits(11),
         place.send(&["src", &ticket[..ticket.len() - 1]]).exits(2),
         run(&mut place.receiver(&["--json", "--listen", "127.0.0.1:0", "no/such"])).exits(11),

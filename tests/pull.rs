@@ -4,39 +4,16 @@ mod support;
 
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::Command;
 
 use careful::cli::receipt_line::from_line;
 use careful::wire::identity::PublicKey;
 use rustix::process::Signal;
+use support::far::{near as place, pull, pulling as command, stand_in};
 use support::{
-    CHUNK, Place, Ran, is_root, kill, run, set_mode, skipped, staging_name, start, tree, wait_for, words,
-    words_possible,
+    CHUNK, is_root, kill, run, set_mode, skipped, staging_name, start, tree, wait_for, words, words_possible,
 };
 
 const SENDER: &str = env!("CARGO_BIN_EXE_careful-send");
-
-/// A place with a stand-in for ssh: it drops the host and runs the command here.
-fn place() -> Place {
-    let place = Place::new();
-    stand_in(&place, "exec \"$@\"");
-    place
-}
-
-fn stand_in(place: &Place, script: &str) {
-    place.write("ssh-here", format!("#!/bin/sh\nhost=$1\nshift\n{script}\n").as_bytes());
-    set_mode(&place.path("ssh-here"), 0o755);
-}
-
-fn command(place: &Place, words: &[&str]) -> Command {
-    let mut command = place.receiver(&["--json", "--ssh", "./ssh-here", "--remote-path", SENDER]);
-    command.args(words);
-    command
-}
-
-fn pull(place: &Place, words: &[&str]) -> Ran {
-    run(&mut command(place, words))
-}
 
 #[test]
 fn a_file_and_a_tree_arrive_with_modes_and_times() {

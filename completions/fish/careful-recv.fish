@@ -41,6 +41,7 @@ complete -c careful-recv -l status -d 'Keep FILE up to date with where the run s
 complete -c careful-recv -l no-record -d 'Store no record of its origin with each copy'
 complete -c careful-recv -l quick -d 'Believe size and time where the target exists, and do not check such files'
 complete -c careful-recv -l no-replace -d 'Never replace a file that exists and differs'
+complete -c careful-recv -s n -l dry-run -d 'Change nothing at either side, and tell what would be done'
 complete -c careful-recv -s a -l archive -d 'What is on by itself, and --links'
 complete -c careful-recv -s l -l links -d 'Carry symbolic links as links'
 complete -c careful-recv -l safe-links -d 'Leave out links that lead out of the receiving directory'

@@ -34,6 +34,7 @@ complete -c careful-send -l status -d 'Keep FILE up to date with where the run s
 complete -c careful-send -l no-record -d 'Store no record of its origin with each copy'
 complete -c careful-send -l quick -d 'Believe size and time where the target exists, and do not check such files'
 complete -c careful-send -l no-replace -d 'Never replace a file that exists and differs'
+complete -c careful-send -s n -l dry-run -d 'Change nothing at either side, and tell what would be done'
 complete -c careful-send -s a -l archive -d 'What is on by itself, and --links'
 complete -c careful-send -s l -l links -d 'Carry symbolic links as links'
 complete -c careful-send -l safe-links -d 'Leave out links that lead out of the receiving directory'

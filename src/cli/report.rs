@@ -15,17 +15,22 @@ use super::arguments::OutputArguments;
 use super::exit_code::ExitCode;
 use super::progress::Suspender;
 use super::safe_name::{safe, safe_text};
+use crate::outcome::Foreseen;
 use crate::protocol::failure::{Failure, Remedy};
 use crate::protocol::receipt::ReceiptFile;
 
 use super::summary::SCHEMA;
-pub use super::summary::Summary;
+pub use super::summary::{Foresight, Summary};
 
 /// Prints for one program. Shared by reference; each call prints whole lines.
 pub struct Report {
     program: &'static str,
     json: bool,
     quiet: bool,
+    /// Whether what is equal is told, too.
+    tells_unchanged: bool,
+    /// Whether only what would be done is told.
+    dry_run: bool,
     suspender: Suspender,
     started: Instant,
     outputs: Mutex<Outputs>,
@@ -62,6 +67,9 @@ struct FileEvent<'a> {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_bytes: Option<String>,
+    /// What is foreseen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what: Option<&'static str>,
     /// `link` for a symbolic link; a file otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
@@ -114,7 +122,28 @@ impl Report {
         let outputs =
             Mutex::new(Outputs { data, messages, hinted: HashSet::new(), has_ended: false, told: Told::default() });
         let started = Instant::now();
-        Self { program, json: output.json, quiet: output.quiet, suspender, started, outputs }
+        let tells_unchanged = output.verbose > 0;
+        Self {
+            program,
+            json: output.json,
+            quiet: output.quiet,
+            tells_unchanged,
+            dry_run: false,
+            suspender,
+            started,
+            outputs,
+        }
+    }
+
+    /// The same for a run that changes nothing.
+    #[must_use]
+    pub(super) fn of_dry_run(self) -> Self {
+        Self { dry_run: true, ..self }
+    }
+
+    /// Whether nothing is done, and only told what would be.
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.dry_run
     }
 
     /// A file that did not go through. `detail` is the cause as this side's system told it.
@@ -172,6 +201,23 @@ impl Report {
     /// Something at the destination that had no source and is gone; a person hears of it in the summary.
     pub fn deleted(&self, path: &[u8]) {
         self.event(&FileEvent::new("deleted", path));
+    }
+
+    /// What a dry run foresees of something: a line for a person, on standard output.
+    pub fn foreseen(&self, what: Foreseen, path: &[u8], length_bytes: u64) {
+        let (event, word) = match what {
+            Foreseen::New => ("new", "new"),
+            Foreseen::Replaced => ("replaced", "replace"),
+            Foreseen::Unchanged => ("unchanged", "unchanged"),
+            Foreseen::Deleted => ("deleted", "delete"),
+            Foreseen::SourceRemoved => ("source-removed", "remove"),
+        };
+        let length = (what != Foreseen::Deleted).then_some(length_bytes);
+        self.event(&FileEvent { what: Some(event), length, ..FileEvent::new("foreseen", path) });
+        let is_told = !self.json && !self.quiet && (what != Foreseen::Unchanged || self.tells_unchanged);
+        if is_told {
+            self.print(|outputs| &mut outputs.data, format!("{word:<9} {}\n", safe(path)));
+        }
     }
 
     /// A source that was removed after its copy was receipted; a person hears of it in the summary.
@@ -273,7 +319,8 @@ impl Report {
     pub fn stopped(&self, exit: ExitCode) {
         if !self.lock().has_ended {
             let seconds = self.started.elapsed().as_secs_f64();
-            self.event(&Summary { seconds, exit, ..Summary::default() }.event());
+            let foreseen = self.dry_run.then(Foresight::default);
+            self.event(&Summary { seconds, exit, foreseen, ..Summary::default() }.event());
         }
     }
 

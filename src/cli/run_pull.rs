@@ -23,7 +23,8 @@ use crate::wire::identity::KeyPair;
 
 /// Runs the program.
 pub(super) fn main(arguments: &RecvArguments, plan: PullPlan) -> ExitCode {
-    run_transfer::main("careful-recv", &arguments.output, async |shown| pull(arguments, plan, shown).await)
+    let dry_run = arguments.sending.dry_run;
+    run_transfer::main("careful-recv", &arguments.output, dry_run, async |shown| pull(arguments, plan, shown).await)
 }
 
 async fn pull(arguments: &RecvArguments, plan: PullPlan, shown: Shown) -> Result<ExitCode, Stop> {
@@ -31,7 +32,8 @@ async fn pull(arguments: &RecvArguments, plan: PullPlan, shown: Shown) -> Result
     let environment = Environment::real_on(arguments.network.port);
     let cannot_start = |error: &dyn std::error::Error| Stop(with_causes(error), None, ExitCode::Other);
     let words = words(arguments, &plan, &environment)?;
-    let receipts = open_receipts(&arguments.results, false, &environment)?;
+    let dry_run = arguments.sending.dry_run;
+    let receipts = if dry_run { None } else { open_receipts(&arguments.results, false, &environment)? };
     let identity = identity(environment.disk.as_ref(), report).map_err(|error| cannot_start(&error))?;
     let key = KeyPair::generate().map_err(|error| cannot_start(&error))?;
     let meeting = Meeting::ssh(arguments.remote.ssh_to(&plan.remote, "careful-send"), remarks(report));
@@ -42,6 +44,7 @@ async fn pull(arguments: &RecvArguments, plan: PullPlan, shown: Shown) -> Result
         quick: arguments.sending.quick,
         no_replace: arguments.sending.no_replace,
         records: !arguments.sending.no_record,
+        dry_run,
         keep: arguments.sending.metadata.keep(),
         ..Asked::new(plan.sources, plan.destination, observer)
     };

@@ -19,7 +19,7 @@ use crate::connect::meeting::Meeting;
 use crate::protocol::failure::Failure;
 use crate::protocol::receipt::Origin;
 use crate::seams::Environment;
-use crate::send::{Observer, Plan, run};
+use crate::send::{Ended, Observer, Plan, run};
 use crate::wire::identity::KeyPair;
 
 /// Runs the program.
@@ -37,7 +37,9 @@ pub fn main() -> std::process::ExitCode {
         report.end(code);
         return code.into();
     }
-    run_transfer::main("careful-send", &arguments.output, async |shown| transfer(&arguments, shown).await).into()
+    let dry_run = arguments.sending.dry_run;
+    run_transfer::main("careful-send", &arguments.output, dry_run, async |shown| transfer(&arguments, shown).await)
+        .into()
 }
 
 /// Started by a receiver that asks.
@@ -58,13 +60,20 @@ fn asked(arguments: &SendArguments) -> ExitCode {
 async fn transfer(arguments: &SendArguments, shown: Shown) -> Result<ExitCode, Stop> {
     let environment = Environment::real_on(arguments.network.port);
     let mut prepared = prepare(arguments, &environment, &shown.report).await?;
+    let dry_run = arguments.sending.dry_run;
+    if dry_run && InputArguments::is_source(arguments.operands().0) {
+        shown.report.notice("standard input is not read in a dry run: whatever comes in would be sent");
+        let teller = Teller::new(Arc::clone(&shown.report), None, None);
+        return Ok(shown.finish(std::future::ready(Ended::Complete), &teller, |_ended| None).await);
+    }
     // Only now, when everything else is known to be in order: it may take hours. It is there until the end.
     let mut spooled = None;
     if InputArguments::is_source(arguments.operands().0) {
         let spooled = spooled.insert(spool::take(&arguments.input, environment.disk.as_ref()).await?);
         prepared.plan = spooled.plan(prepared.plan);
     }
-    let receipts = open_receipts(&arguments.results, arguments.moving.move_sources, &environment)?;
+    let receipts =
+        if dry_run { None } else { open_receipts(&arguments.results, arguments.moving.move_sources, &environment)? };
     let required = arguments.moving.required(&arguments.results);
     let teller = Arc::new(Teller::new(Arc::clone(&shown.report), required, receipts));
     let observer: Arc<dyn Observer> = Arc::clone(&teller) as Arc<dyn Observer>;
@@ -138,6 +147,7 @@ pub(super) fn plan(sending: &SendingArguments, sources: Vec<PathBuf>) -> Plan {
         no_replace: sending.no_replace,
         quick: sending.quick,
         chunk_bytes: sending.chunk_size,
+        dry_run: sending.dry_run,
         bytes_per_second: sending.bwlimit.0,
         keep: sending.metadata.keep(),
         ..Plan::new(sources, Vec::new())

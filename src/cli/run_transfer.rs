@@ -34,16 +34,21 @@ pub(super) struct Shown {
     display: Option<ProgressDisplay>,
 }
 
-/// Runs one transfer of this program and tells what becomes of it.
+/// Runs one transfer of this program, or looks what it would do, and tells what becomes of it.
 pub(super) fn main(
     program: &'static str,
     output: &OutputArguments,
+    dry_run: bool,
     transfer: impl AsyncFnOnce(Shown) -> Result<ExitCode, Stop>,
 ) -> ExitCode {
     let counters = Arc::new(Counters::default());
+    if dry_run {
+        counters.only_checks();
+    }
     let display = progress::wanted(output).then(|| progress::start(Arc::clone(&counters)));
     let suspender = display.as_ref().map(ProgressDisplay::suspender);
-    let report = Arc::new(Report::new(program, output, suspender.clone()));
+    let report = Report::new(program, output, suspender.clone());
+    let report = Arc::new(if dry_run { report.of_dry_run() } else { report });
     let disk = Environment::real().disk;
     let status = match StatusFile::begin(disk.as_ref(), output.status.as_deref(), &report, Some(&counters)) {
         Ok(status) => status,

@@ -38,6 +38,8 @@ struct Status<'a> {
     finished: Option<String>,
     exit_code: Option<u8>,
     last_success: Option<&'a str>,
+    /// Nothing was done: no success.
+    dry_run: bool,
     error: Option<String>,
     #[serde(flatten)]
     amounts: Option<Amounts>,
@@ -223,9 +225,10 @@ impl Writer {
             finished: exit.map(|_| updated.clone()),
             exit_code: exit.map(ExitCode::number),
             last_success: match exit {
-                Some(ExitCode::Success) => Some(&updated),
+                Some(ExitCode::Success) if !self.report.is_dry_run() => Some(&updated),
                 _ => self.last_success.as_deref(),
             },
+            dry_run: self.report.is_dry_run(),
             error: self.report.told().last_error,
             amounts: transfer.map(|snapshot| self.amounts(snapshot, exit.is_some())),
             updated: updated.clone(),

@@ -6,8 +6,64 @@ use bytesize::ByteSize;
 use serde::Serialize;
 
 use super::exit_code::ExitCode;
+use crate::outcome::Foreseen;
 use crate::protocol::receipt::{Durable, Origin, Proof, Stored};
 use crate::protocol::sending::Repairs;
+
+/// What a dry run foresees of a transfer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Foresight {
+    /// Files and links that would be made.
+    pub new: u64,
+    /// That would be replaced.
+    pub replaced: u64,
+    /// That are equal, by content.
+    pub unchanged: u64,
+    /// Bytes of those that would be made or replaced.
+    pub bytes: u64,
+    /// Files and directories that would be deleted.
+    pub deleted: u64,
+    /// Sources that would be removed.
+    pub removed_sources: u64,
+}
+
+impl Foresight {
+    /// Counts one more.
+    pub fn count(&mut self, what: Foreseen, length_bytes: u64) {
+        let counter = match what {
+            Foreseen::New => &mut self.new,
+            Foreseen::Replaced => &mut self.replaced,
+            Foreseen::Unchanged => &mut self.unchanged,
+            Foreseen::Deleted => &mut self.deleted,
+            Foreseen::SourceRemoved => &mut self.removed_sources,
+        };
+        *counter += 1;
+        if matches!(what, Foreseen::New | Foreseen::Replaced) {
+            self.bytes = self.bytes.saturating_add(length_bytes);
+        }
+    }
+
+    fn line(&self) -> String {
+        let would = self.new + self.replaced;
+        let mut line = match would {
+            0 => "dry run: nothing would be sent".to_owned(),
+            _ => {
+                let replaced = if self.replaced > 0 { format!(" ({} replaced)", self.replaced) } else { String::new() };
+                format!("dry run: {}, {} would be sent{replaced}", files(would), size(self.bytes))
+            }
+        };
+        for (count, words) in [
+            (self.unchanged, "unchanged"),
+            (self.deleted, "would be deleted"),
+            (self.removed_sources, "would be removed at the source"),
+        ] {
+            if count > 0 {
+                line += &format!("; {count} {words}");
+            }
+        }
+        line
+    }
+}
 
 /// What a transfer came to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,6 +98,8 @@ pub struct Summary {
     pub seconds: f64,
     /// The least of each word over all receipts; none without a receipt.
     pub weakest: Option<Proof>,
+    /// In a dry run: what would be done. Nothing was.
+    pub foreseen: Option<Foresight>,
     /// What the process will end with.
     pub exit: ExitCode,
 }
@@ -64,6 +122,7 @@ impl Default for Summary {
             repaired: Repairs::default(),
             seconds: 0.0,
             weakest: None,
+            foreseen: None,
             exit: ExitCode::Success,
         }
     }
@@ -94,6 +153,7 @@ pub(super) struct SummaryEvent {
     origin: Option<&'static str>,
     stored: Option<&'static str>,
     durable: Option<&'static str>,
+    foreseen: Option<Foresight>,
     exit: u8,
 }
 
@@ -146,6 +206,7 @@ impl Summary {
             origin: self.weakest.map(|proof| proof.origin.word()),
             stored: self.weakest.map(|proof| proof.stored.word()),
             durable: self.weakest.map(|proof| proof.durable.word()),
+            foreseen: self.foreseen,
             exit: self.exit.number(),
         }
     }
@@ -153,9 +214,10 @@ impl Summary {
     /// The line for a person, without the program's name.
     #[must_use]
     pub fn line(&self) -> String {
-        let mut line = match self.weakest {
-            Some(proof) => format!("{}, {}: {}", files(self.files), size(self.bytes), claim(proof)),
-            None => format!("{}, nothing proved", files(self.files)),
+        let mut line = match (self.foreseen, self.weakest) {
+            (Some(foreseen), _) => foreseen.line(),
+            (None, Some(proof)) => format!("{}, {}: {}", files(self.files), size(self.bytes), claim(proof)),
+            (None, None) => format!("{}, nothing proved", files(self.files)),
         };
         match self.links {
             0 => {}
@@ -178,6 +240,9 @@ impl Summary {
             0 => {}
             1 => line += "; 1 chunk sent again",
             count => line += &format!("; {count} chunks sent again"),
+        }
+        if self.foreseen.is_some() {
+            line += "; nothing was changed";
         }
         line + &self.pace()
     }

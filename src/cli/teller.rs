@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use super::exit_code::ExitCode;
 use super::receipt_line;
-use super::report::{Report, Summary};
+use super::report::{Foresight, Report, Summary};
 use super::requirement::Requirement;
+use crate::outcome::Foreseen;
 use crate::progress::Counters;
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::{GROUP_FILES_MAX, JOBS_AT_ONCE_MAX};
@@ -32,6 +33,13 @@ struct Tally {
     /// Where this side makes the commits itself, one whose receipt was lost on the way to the sender is made again.
     told: Recent,
     receipts_failed: bool,
+}
+
+impl Tally {
+    fn of(report: &Report) -> Self {
+        let foreseen = report.is_dry_run().then(Foresight::default);
+        Self { summary: Summary { foreseen, ..Summary::default() }, ..Self::default() }
+    }
 }
 
 /// The files that were told of last: as many as all jobs under way can hold.
@@ -67,7 +75,8 @@ impl std::fmt::Debug for Teller {
 impl Teller {
     /// Starts the clock. Receipts are added to the file, where there is one.
     pub(super) fn new(report: Arc<Report>, required: Option<Requirement>, receipts: Option<Arc<dyn DiskFile>>) -> Self {
-        Self { report, required, receipts, tally: Mutex::new(Tally::default()), started: Instant::now() }
+        let tally = Mutex::new(Tally::of(&report));
+        Self { report, required, receipts, tally, started: Instant::now() }
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {
@@ -85,7 +94,8 @@ impl Teller {
             tally.receipts_failed = true;
         }
         let counted = counters.snapshot();
-        let some_succeeded = tally.summary.files + tally.summary.links + tally.summary.trusted_files > 0;
+        let some_succeeded = tally.summary.files + tally.summary.links + tally.summary.trusted_files > 0
+            || tally.summary.foreseen.is_some_and(|foreseen| foreseen.new + foreseen.replaced + foreseen.unchanged > 0);
         let mut exit = ExitCode::of_files(tally.failures.iter().copied(), some_succeeded);
         if exit == ExitCode::Success && tally.summary.skipped_files > 0 {
             exit = ExitCode::Partial;
@@ -166,6 +176,19 @@ impl Observer for Teller {
         }
     }
 
+    fn foreseen(&self, what: Foreseen, path: &[u8], length_bytes: u64) {
+        let mut tally = self.tally();
+        // As with commits: what was asked again on another connection is told once.
+        if !tally.told.is_new(&[path, &[0, what as u8]].concat()) {
+            return;
+        }
+        if let Some(foreseen) = &mut tally.summary.foreseen {
+            foreseen.count(what, length_bytes);
+        }
+        drop(tally);
+        self.report.foreseen(what, path, length_bytes);
+    }
+
     fn source_removed(&self, path: &[u8]) {
         self.report.source_removed(path);
         self.tally().summary.removed_sources += 1;
@@ -196,7 +219,7 @@ impl Observer for Teller {
 
     fn started_over(&self) {
         let mut tally = self.tally();
-        *tally = Tally { receipts_failed: tally.receipts_failed, ..Tally::default() };
+        *tally = Tally { receipts_failed: tally.receipts_failed, ..Tally::of(&self.report) };
     }
 }
 

@@ -14,6 +14,8 @@
 //! prune     > Prune  < Pruned ...
 //! ```
 //!
+//! The jobs of a dry run stand in [`dry_run`](super::dry_run).
+//!
 //! On the wire a message is CBOR (RFC 8949), an array of the message's number and its fields in order, between a prefix and
 //! a check. The prefix is the length of both other parts together in three bytes, little-endian, and a fourth that all four
 //! give 0xff with by exclusive or; the check is the first 16 bytes of the BLAKE3 hash of the CBOR. So one flipped bit of
@@ -22,6 +24,7 @@
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
+use super::dry_run::Would;
 use super::entry::{DirectoryTable, FileEntry};
 use super::failure::Failure;
 use super::keep::Keep;
@@ -263,6 +266,9 @@ pub enum FromReceiver {
         #[n(2)]
         signed: Signed,
     },
+    /// In a dry run: what would become of each entry of the offer, in its order.
+    #[n(20)]
+    Would(#[n(0)] Vec<Would>),
     /// The directories have their modes and times, but for these.
     #[n(14)]
     Finished(#[n(0)] Vec<IndexedFailure>),
@@ -311,6 +317,9 @@ pub struct Begin {
     /// What beside the targets has no source is to be removed in the end, except for what these patterns leave out.
     #[n(8)]
     pub delete: Option<Vec<Pattern>>,
+    /// Whether nothing is to be done, and only told what would be.
+    #[n(9)]
+    pub dry_run: bool,
 }
 
 impl Begin {
@@ -327,6 +336,7 @@ impl Begin {
             record: true,
             keep: Keep::default(),
             delete: None,
+            dry_run: false,
         }
     }
 }
@@ -782,6 +792,10 @@ mod tests {
             cbor(&links),
             format!("8212838081 84f641614162831901ff01025820{}", "03".repeat(32)).replace(' ', "")
         );
+        let would = vec![Would::New, Would::Refused(Failure::NoSpace), Would::Claim];
+        assert_eq!(cbor(&FromReceiver::Would(would)), "821481838200808204810482 0580".replace(' ', ""));
+        let begin = FromSender::Begin(Begin { dry_run: true, ..Begin::new([1; 16]) });
+        assert!(cbor(&begin).ends_with("f6f5"), "{}", cbor(&begin));
         let (directories, kept) = (DirectoryTable::default(), vec![1, u64::MAX]);
         let prune = Prune { directories, directory: None, first: 0, last: 9, kept, remove: true };
         let prune = FromSender::Prune { prune, meant: Hash32([2; 32]) };

@@ -3,6 +3,7 @@
 //! Events in, next action out. **No clock, file, socket, thread, tokio or quinn here.** Every limit of the program
 //! stands in [`limits`].
 
+pub mod dry_run;
 pub mod entry;
 pub mod failure;
 pub mod keep;
@@ -145,6 +146,10 @@ pub mod limits {
     pub const PACE_MIN: u64 = 1 << 10;
     // The receiver sees progress in time, and the sender takes what it sends for progress.
     const _: () = assert!(PACE_MIN * WORKING_EVERY.as_secs() * WORKING_IN_A_ROW_MAX as u64 > 2 * PROGRESS_BYTES_MIN);
+    /// In a dry run a side that reads a large file says so each time it has read so many bytes more.
+    pub const CLAIM_WORD_EVERY_BYTES: u64 = 1 << 30;
+    // A disk that reads 2 MiB a second is not taken for one that stands still.
+    const _: () = assert!(CLAIM_WORD_EVERY_BYTES < (2 << 20) * WORKING_EVERY.as_secs() * WORKING_IN_A_ROW_MAX as u64);
     /// How long the name of a receiver may take to be looked up.
     pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
     /// Connections of one key that a standing receiver serves at once.

@@ -90,7 +90,7 @@ mod tests {
     fn whatever_was_agreed_on_is_part_of_every_entry() {
         let entry = |begin: &Begin, ready: &Ready| Terms::new(begin, ready).entry(b"a/b", 3, ATTRIBUTES, None);
         let whole = entry(&begin(), &ready());
-        let changes: [fn(&mut Begin); 9] = [
+        let changes: [fn(&mut Begin); 10] = [
             |begin| begin.transfer[0] ^= 1,
             |begin| begin.destination[1] ^= 1,
             |begin| begin.single_file = true,
@@ -100,6 +100,7 @@ mod tests {
             |begin| begin.record = false,
             |begin| begin.keep.links = true,
             |begin| begin.delete = Some(Vec::new()),
+            |begin| begin.dry_run = true,
         ];
         for change in changes {
             let mut other = begin();

@@ -33,6 +33,8 @@ pub struct Asked {
     pub keep: Keep,
     /// Whether a record is stored with each copy, where the sender has what it needs.
     pub records: bool,
+    /// Whether nothing is to be done, and only told what would be.
+    pub dry_run: bool,
     /// Is told of every receipt.
     pub observer: Arc<dyn Observer>,
     /// What has come of it so far.
@@ -89,6 +91,7 @@ impl Asked {
             no_replace: false,
             keep: Keep::default(),
             records: true,
+            dry_run: false,
             observer,
         }
     }
@@ -99,6 +102,8 @@ impl Asked {
         let keeps_to_it = begin.stored == self.stored
             && begin.quick <= self.quick
             && begin.no_replace >= self.no_replace
+            // One that only pretends would be taken for a transfer.
+            && begin.dry_run == self.dry_run
             && (may_be_one_file || !begin.single_file);
         if keeps_to_it { Ok(()) } else { Err(Failure::NotAskedFor) }
     }
@@ -193,6 +198,10 @@ mod tests {
         }
         let keeping = Asked { no_replace: true, ..asked(&["a"]) };
         assert_eq!(keeping.is_answered_by(&begin()), Err(Failure::NotAskedFor));
+        assert_eq!(asked(&["a"]).is_answered_by(&Begin { dry_run: true, ..begin() }), Err(Failure::NotAskedFor));
+        let looking = Asked { dry_run: true, ..asked(&["a"]) };
+        assert_eq!(looking.is_answered_by(&begin()), Err(Failure::NotAskedFor));
+        assert_eq!(looking.is_answered_by(&Begin { dry_run: true, ..begin() }), Ok(()));
         let trusting = Asked { quick: true, ..asked(&["a"]) };
         assert_eq!(trusting.is_answered_by(&Begin { quick: true, ..begin() }), Ok(()));
     }

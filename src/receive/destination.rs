@@ -14,6 +14,15 @@ use crate::protocol::failure::Failure;
 use crate::protocol::limits::{DEPTH_MAX, PATH_BYTES_MAX};
 use crate::seams::disk::{Directory, Disk, Kind, Metadata};
 
+/// Whether a destination that is missing is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Making {
+    /// It is, under this umask.
+    UnderUmask(u32),
+    /// Only looked for: a dry run.
+    Nothing,
+}
+
 /// The opened destination.
 #[derive(Debug)]
 pub(super) struct Destination {
@@ -25,6 +34,8 @@ pub(super) struct Destination {
     pub(super) file_name: Option<Name>,
     /// Its path without links.
     pub(super) path: PathBuf,
+    /// Whether it is missing, and `directory` the one that would hold it: in a dry run only.
+    pub(super) is_to_be_made: bool,
 }
 
 impl Destination {
@@ -39,7 +50,7 @@ impl Destination {
 
     /// Applies rsync's rules to a destination as the sender's person wrote it: an existing directory is received into; a
     /// name that does not exist is the new name of a single file, or else a directory to be made.
-    pub(super) fn named(disk: &dyn Disk, path: &Path, single_file: bool, umask: u32) -> Result<Self, Failure> {
+    pub(super) fn named(disk: &dyn Disk, path: &Path, single_file: bool, making: Making) -> Result<Self, Failure> {
         let names_directory = path.as_os_str().as_bytes().ends_with(b"/");
         match disk.inspect(path) {
             Ok(Metadata { kind: Kind::Directory, .. }) => Self::existing(disk, path),
@@ -49,7 +60,7 @@ impl Destination {
                 if single_file && !names_directory {
                     Self::for_one_file(disk, path)
                 } else {
-                    Self::made(disk, path, umask)
+                    Self::made(disk, path, making)
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(Failure::DestinationNotADirectory),
@@ -63,7 +74,7 @@ impl Destination {
         root: &Arc<dyn Directory>,
         named: &[u8],
         single_file: bool,
-        umask: u32,
+        making: Making,
     ) -> Result<Self, Failure> {
         let names_directory = named.ends_with(b"/");
         let mut names = components(named)?;
@@ -78,24 +89,29 @@ impl Destination {
             })?;
             parent = Some(std::mem::replace(&mut directory, below));
         }
-        let Some(last) = last else { return Ok(Self { directory, parent, file_name: None, path }) };
+        let found = Self { directory, parent, file_name: None, path, is_to_be_made: false };
+        let Some(last) = last else { return Ok(found) };
+        let Self { directory, parent, path, .. } = found;
         let is_file_name = match directory.metadata_of(last.as_os_str()) {
             Ok(found) if found.kind == Kind::Directory => false,
             Ok(_) if single_file && !names_directory => true,
             Ok(_) => return Err(Failure::DestinationNotADirectory),
             Err(error) if error.kind() == io::ErrorKind::NotFound && single_file && !names_directory => true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make(directory.as_ref(), &last, umask)?;
+                if making == Making::Nothing {
+                    return Ok(Self { directory, parent, file_name: None, path, is_to_be_made: true });
+                }
+                make(directory.as_ref(), &last, making)?;
                 false
             }
             Err(error) => return Err(failure_of("look at the destination", &error)),
         };
         if is_file_name {
             let path = path.parent().map(Path::to_path_buf).unwrap_or_default();
-            return Ok(Self { directory, parent, file_name: Some(last), path });
+            return Ok(Self { directory, parent, file_name: Some(last), path, is_to_be_made: false });
         }
         let below = directory.open_directory(last.as_os_str()).map_err(|error| not_through_link(&error))?;
-        Ok(Self { directory: below, parent: Some(directory), file_name: None, path })
+        Ok(Self { directory: below, parent: Some(directory), file_name: None, path, is_to_be_made: false })
     }
 
     fn for_one_file(disk: &dyn Disk, path: &Path) -> Result<Self, Failure> {
@@ -104,10 +120,14 @@ impl Destination {
         Self::opened(disk, &parent, directory, Some(name))
     }
 
-    fn made(disk: &dyn Disk, path: &Path, umask: u32) -> Result<Self, Failure> {
+    fn made(disk: &dyn Disk, path: &Path, making: Making) -> Result<Self, Failure> {
         let (parent, name) = split(path)?;
         let holder = open_parent(disk, &parent)?;
-        make(holder.as_ref(), &name, umask)?;
+        if making == Making::Nothing {
+            let holding = Self::opened(disk, &parent, holder, None)?;
+            return Ok(Self { path: holding.path.join(name.as_os_str()), is_to_be_made: true, ..holding });
+        }
+        make(holder.as_ref(), &name, making)?;
         let directory =
             holder.open_directory(name.as_os_str()).map_err(|error| failure_of("open the destination", &error))?;
         Self::opened(disk, path, directory, None)
@@ -121,7 +141,7 @@ impl Destination {
     ) -> Result<Self, Failure> {
         let path = disk.canonical(path).map_err(|error| failure_of("resolve the destination", &error))?;
         let parent = path.parent().and_then(|parent| disk.open_directory(parent).ok());
-        Ok(Self { directory, parent, file_name, path })
+        Ok(Self { directory, parent, file_name, path, is_to_be_made: false })
     }
 }
 
@@ -135,7 +155,8 @@ fn components(named: &[u8]) -> Result<Vec<Name>, Failure> {
     names.ok().filter(|names| names.len() <= DEPTH_MAX).ok_or(Failure::NameRefused)
 }
 
-fn make(holder: &dyn Directory, name: &Name, umask: u32) -> Result<(), Failure> {
+fn make(holder: &dyn Directory, name: &Name, making: Making) -> Result<(), Failure> {
+    let Making::UnderUmask(umask) = making else { return Err(Failure::Protocol) };
     holder.make_directory(name.as_os_str(), 0o777 & !umask).map_err(|error| match error.kind() {
         // Something is there that could not be looked through: a dangling link.
         io::ErrorKind::AlreadyExists => Failure::DestinationNotADirectory,

@@ -45,6 +45,8 @@ impl Held {
 #[derive(Debug)]
 pub(super) struct Directories {
     root: Arc<Held>,
+    /// Whether the root is only the directory that would hold the receiving one: nothing is there, and nothing is made.
+    is_to_be_made: bool,
     held: Mutex<HashMap<Vec<Name>, Arc<Held>>>,
 }
 
@@ -59,17 +61,19 @@ impl Directories {
             parent,
             name_is_flushed: AtomicBool::new(false),
         });
-        Self { root, held: Mutex::new(HashMap::new()) }
+        Self { root, is_to_be_made: destination.is_to_be_made, held: Mutex::new(HashMap::new()) }
     }
 
     /// The directory to receive into.
     pub(super) fn root(&self) -> &Arc<Held> {
+        assert!(!self.is_to_be_made, "a dry run makes nothing");
         &self.root
     }
 
     /// Opens all directories of the table, making those that are missing with their mode, widened so that the owner can
     /// fill them until [`Directories::finish`]. A directory that cannot be had fails, with everything beneath it.
     pub(super) fn resolve(&self, table: &DirectoryTable, umask: u32) -> Vec<Result<Arc<Held>, Failure>> {
+        assert!(!self.is_to_be_made, "a dry run makes nothing");
         let mut resolved: Vec<Result<Arc<Held>, Failure>> = Vec::with_capacity(table.entries().len());
         for (position, entry) in table.entries().iter().enumerate() {
             let parent = match entry.parent {
@@ -87,6 +91,9 @@ impl Directories {
 
     /// Opens a directory that may be there, making none; nothing if it is not.
     pub(super) fn open(&self, path: &[Name]) -> Result<Option<Arc<dyn Directory>>, Failure> {
+        if self.is_to_be_made {
+            return Ok(None);
+        }
         let mut directory = Arc::clone(&self.root.directory);
         for name in path {
             directory = match directory.open_directory(name.as_os_str()) {

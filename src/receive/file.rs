@@ -115,7 +115,7 @@ async fn next_have(basis: &mut Option<Basis>) -> Result<crate::protocol::message
 }
 
 /// Lengths and chunk sizes from the other side, checked before anything depends on them.
-fn geometry_of(offer: &Offer) -> Result<Geometry, Failure> {
+pub(super) fn geometry_of(offer: &Offer) -> Result<Geometry, Failure> {
     let chunk = ChunkSize::new(offer.chunk_bytes)
         .filter(|chunk| (CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&chunk.bytes()))
         .ok_or(Failure::Protocol)?;

@@ -81,7 +81,7 @@ pub(super) async fn serve(
     }
 }
 
-fn check_limits(files: &[GroupFile]) -> Result<(), Failure> {
+pub(super) fn check_limits(files: &[GroupFile]) -> Result<(), Failure> {
     let lengths = files.iter().map(|file| file.entry.length_bytes);
     let is_small = |length: u64| length <= SMALL_FILE_BYTES_MAX;
     let fits = files.len() <= GROUP_FILES_MAX
@@ -504,7 +504,7 @@ fn take_over(session: &Session, entry: &FileEntry, target: Target, root: Option<
     Ok(Slot::Writing(flushed.write_again(), None))
 }
 
-fn root_of(file: &dyn DiskFile, length_bytes: u64) -> Result<Root, Failure> {
+pub(super) fn root_of(file: &dyn DiskFile, length_bytes: u64) -> Result<Root, Failure> {
     let length = usize::try_from(length_bytes).map_err(|_| Failure::Protocol)?;
     let mut memory = PieceBuffer::unpooled(length);
     let hash = hash_range(file, 0..length_bytes, Position::WholeFile, &mut memory);

@@ -35,14 +35,17 @@ pub(super) async fn serve(
     links: Vec<LinkEntry>,
     outgoing: &mut Outgoing,
 ) -> Result<(), JobError> {
-    if !session.kept.links {
-        return Err(Failure::LinkNotAccepted.into());
-    }
-    if links.len() > LINKS_MAX {
-        return Err(Failure::Protocol.into());
-    }
+    check_limits(&session, &links)?;
     let made = workers::run(move || make_all(&session, &directories, &links)).await?;
     Ok(outgoing.send(&made).await?)
+}
+
+pub(super) fn check_limits(session: &Session, links: &[LinkEntry]) -> Result<(), Failure> {
+    match session.kept.links {
+        false => Err(Failure::LinkNotAccepted),
+        true if links.len() > LINKS_MAX => Err(Failure::Protocol),
+        true => Ok(()),
+    }
 }
 
 /// A link under its final name that was flushed with its directory and read again. A receipt is made of nothing else.
@@ -105,20 +108,11 @@ fn path_of(directories: &DirectoryTable, link: &LinkEntry) -> Result<Vec<u8>, Fa
 }
 
 fn make(session: &Session, directories: &DirectoryTable, place: Arc<Held>, link: &LinkEntry) -> Result<Made, Failure> {
-    let depth = directories.path(link.directory).ok_or(Failure::Protocol)?.len();
-    if link.target.leads_outside(depth) && !session.kept.outside_links {
-        return Err(Failure::LinkLeadsOutside);
-    }
-    path_of(directories, link)?;
+    check(session, directories, link)?;
     let (directory, name) = (&place.directory, link.name.as_os_str());
-    let seen = match directory.metadata_of(name) {
-        Ok(found) if matches!(found.kind, Kind::Link | Kind::File) => Some(found),
-        Ok(_) => return Err(Failure::TargetNotRegular),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failure_of("look at a target", &error)),
-    };
+    let seen = look_at(directory.as_ref(), link)?;
     if let Some(seen) = seen {
-        if seen.kind == Kind::Link && points_to(directory.as_ref(), name, link)? {
+        if seen.kind == Kind::Link && points_to(directory.as_ref(), link)? {
             let (itself, unset) = adjust(session, directory.as_ref(), name, link, &seen)?;
             return Ok(Made { place, itself, unchanged: true, unset });
         }
@@ -135,6 +129,25 @@ fn make(session: &Session, directories: &DirectoryTable, place: Arc<Held>, link:
         return Err(failure);
     }
     Ok(Made { place, itself, unchanged: false, unset })
+}
+
+/// Whether the link may be made at all.
+pub(super) fn check(session: &Session, directories: &DirectoryTable, link: &LinkEntry) -> Result<(), Failure> {
+    let depth = directories.path(link.directory).ok_or(Failure::Protocol)?.len();
+    if link.target.leads_outside(depth) && !session.kept.outside_links {
+        return Err(Failure::LinkLeadsOutside);
+    }
+    path_of(directories, link).map(drop)
+}
+
+/// What has the link's name, if it is something that a link may replace.
+pub(super) fn look_at(directory: &dyn Directory, link: &LinkEntry) -> Result<Option<Metadata>, Failure> {
+    match directory.metadata_of(link.name.as_os_str()) {
+        Ok(found) if matches!(found.kind, Kind::Link | Kind::File) => Ok(Some(found)),
+        Ok(_) => Err(Failure::TargetNotRegular),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failure_of("look at a target", &error)),
+    }
 }
 
 /// Makes the link under its staging name, with its own time and owner.
@@ -197,8 +210,9 @@ fn adjust(
     if found.same_file(seen) { Ok((found, unset)) } else { Err(Failure::TargetChanged) }
 }
 
-fn points_to(directory: &dyn Directory, name: &OsStr, link: &LinkEntry) -> Result<bool, Failure> {
-    let target = directory.open_link(name).and_then(|opened| opened.target());
+/// Whether the link that has its name is the same one.
+pub(super) fn points_to(directory: &dyn Directory, link: &LinkEntry) -> Result<bool, Failure> {
+    let target = directory.open_link(link.name.as_os_str()).and_then(|opened| opened.target());
     let target = target.map_err(|error| failure_of("read a link", &error))?;
     Ok(target.as_bytes() == link.target.as_bytes())
 }

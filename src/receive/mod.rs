@@ -9,6 +9,7 @@ mod basis;
 mod commit;
 mod destination;
 mod directories;
+mod dry_run;
 mod file;
 mod group;
 mod holes;

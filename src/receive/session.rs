@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::asked::Asked;
-use super::destination::Destination;
+use super::destination::{Destination, Making};
 use super::directories::Directories;
 use super::job::{GROUP_NUMBERS, JobError, MEMORY_UNIT_BYTES, Session};
 use super::labels::Rules;
@@ -16,7 +16,7 @@ use super::quota::Quota;
 use super::receipt::{Signer, now_seconds};
 use super::share::Share;
 use super::stage::Arrivals;
-use super::{file, group, links, prune, stage, verify};
+use super::{dry_run, file, group, links, prune, stage, verify};
 use crate::connect::admission::Admission;
 use crate::jobs::Jobs;
 use crate::protocol::failure::Failure;
@@ -232,15 +232,14 @@ async fn begin(
     }
     let (disk, policy) = (Arc::clone(&receiver.environment.disk), receiver.policy.clone());
     let (named, single_file) = (begin.destination.clone(), begin.single_file);
+    let making = if begin.dry_run { Making::Nothing } else { Making::UnderUmask(policy.umask) };
     let destination = workers::run(move || match &policy.root {
         RootPolicy::Fixed(_) if !named.is_empty() => Err(Failure::Protocol),
         RootPolicy::Fixed(path) => Destination::existing(disk.as_ref(), path),
-        RootPolicy::Beneath(root) => Destination::beneath(root, &named, single_file, policy.umask),
-        RootPolicy::NamedBySender => Destination::named(disk.as_ref(), &path_from(named), single_file, policy.umask),
+        RootPolicy::Beneath(root) => Destination::beneath(root, &named, single_file, making),
+        RootPolicy::NamedBySender => Destination::named(disk.as_ref(), &path_from(named), single_file, making),
         RootPolicy::NamedHere(_) if !named.is_empty() => Err(Failure::NotAskedFor),
-        RootPolicy::NamedHere(asked) => {
-            Destination::named(disk.as_ref(), &asked.destination, single_file, policy.umask)
-        }
+        RootPolicy::NamedHere(asked) => Destination::named(disk.as_ref(), &asked.destination, single_file, making),
     })
     .await?;
     // Where the sender's person may not know this host's directories, they are not told.
@@ -411,35 +410,52 @@ async fn first_message(
 ) -> Result<(), JobError> {
     let message: Option<FromSender> = incoming.receive().await?;
     session.heard.message();
+    let message = message.ok_or(Failure::Protocol)?;
+    check(&session, &message)?;
+    if session.begin.dry_run {
+        return dry_run::serve(session, message, outgoing, incoming).await;
+    }
     match message {
-        Some(FromSender::OfferGroup { directories, files, meant }) => {
-            as_meant(session.terms.group(&directories, &files), meant)?;
-            session.was_asked_for(&directories, files.iter().map(|file| (file.entry.directory, &file.entry.name)))?;
+        FromSender::OfferGroup { directories, files, .. } => {
             group::serve(session, directories, files, outgoing, incoming).await
         }
-        Some(FromSender::OfferFile { job, directories, file, chunk_bytes, meant }) if job < GROUP_NUMBERS => {
-            as_meant(session.terms.file(job, &directories, &file, chunk_bytes), meant)?;
-            session.was_asked_for(&directories, std::iter::once((file.directory, &file.name)))?;
+        FromSender::OfferFile { job, directories, file, chunk_bytes, .. } => {
             file::serve(session, file::Offer { job, directories, file, chunk_bytes }, outgoing, incoming).await
         }
-        Some(FromSender::OfferLinks { directories, links, meant }) => {
-            as_meant(session.terms.links(&directories, &links), meant)?;
-            session.was_asked_for(&directories, links.iter().map(|link| (link.directory, &link.name)))?;
-            links::serve(session, directories, links, outgoing).await
-        }
-        Some(FromSender::FinishDirectories { directories: table, meant, labels }) => {
-            as_meant(session.terms.page(&table, &labels), meant)?;
-            session.was_asked_for(&table, std::iter::empty())?;
+        FromSender::OfferLinks { directories, links, .. } => links::serve(session, directories, links, outgoing).await,
+        FromSender::FinishDirectories { directories: table, labels, .. } => {
             let failed = workers::run(move || session.directories.finish(&table, &labels, &session.rules)).await;
             let failed = failed.into_iter().map(|(index, failure)| IndexedFailure { index, failure }).collect();
             Ok(outgoing.send(&FromReceiver::Finished(failed)).await?)
         }
-        Some(FromSender::Prune { prune, meant }) => {
-            as_meant(session.terms.prune(&prune), meant)?;
-            prune::serve(session, prune, outgoing).await
-        }
+        FromSender::Prune { prune, .. } => prune::serve(session, prune, outgoing).await,
         _ => Err(Failure::Protocol.into()),
     }
+}
+
+/// Whether what opens a job is what the sender meant, and lies beneath what was asked for.
+fn check(session: &Session, message: &FromSender) -> Result<(), JobError> {
+    match message {
+        FromSender::OfferGroup { directories, files, meant } => {
+            as_meant(session.terms.group(directories, files), *meant)?;
+            session.was_asked_for(directories, files.iter().map(|file| (file.entry.directory, &file.entry.name)))?;
+        }
+        FromSender::OfferFile { job, directories, file, chunk_bytes, meant } if *job < GROUP_NUMBERS => {
+            as_meant(session.terms.file(*job, directories, file, *chunk_bytes), *meant)?;
+            session.was_asked_for(directories, std::iter::once((file.directory, &file.name)))?;
+        }
+        FromSender::OfferLinks { directories, links, meant } => {
+            as_meant(session.terms.links(directories, links), *meant)?;
+            session.was_asked_for(directories, links.iter().map(|link| (link.directory, &link.name)))?;
+        }
+        FromSender::FinishDirectories { directories, meant, labels } => {
+            as_meant(session.terms.page(directories, labels), *meant)?;
+            session.was_asked_for(directories, std::iter::empty())?;
+        }
+        FromSender::Prune { prune, meant } => as_meant(session.terms.prune(prune), *meant)?,
+        _ => return Err(Failure::Protocol.into()),
+    }
+    Ok(())
 }
 
 /// An offer that is not the one that was meant is damaged like a message whose check does not fit.

@@ -19,7 +19,7 @@ use crate::protocol::labels::Unset;
 use crate::protocol::limits::LOCK_WAIT;
 use crate::protocol::receipt::Stored;
 use crate::record::{self, Content, Found, Record};
-use crate::seams::disk::{DiskFile, Kind, Metadata, Reading, Timestamp, Writing};
+use crate::seams::disk::{Directory, DiskFile, Kind, Metadata, Reading, Timestamp, Writing};
 
 /// Mode of a staging file until it gets that of its target.
 const WRITABLE_MODE: u32 = 0o600;
@@ -38,18 +38,13 @@ pub(super) struct Target {
 impl Target {
     /// Looks at what has the name. Anything but a regular file is refused, and never followed.
     pub(super) fn look(place: Arc<Held>, name: Name) -> Result<Self, Failure> {
-        let seen = match place.directory.metadata_of(name.as_os_str()) {
-            Ok(metadata) if metadata.kind == Kind::File => Some(metadata),
-            Ok(_) => return Err(Failure::TargetNotRegular),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(failure_of("look at a target", &error)),
-        };
+        let seen = look_at(place.directory.as_ref(), &name)?;
         Ok(Self { place, name, seen })
     }
 
     /// Whether a file with this length and time is there already.
     pub(super) fn looks_like(&self, length_bytes: u64, attributes: Attributes) -> bool {
-        self.seen.is_some_and(|seen| seen.length_bytes == length_bytes && seen.modified == modified(attributes))
+        self.seen.is_some_and(|seen| looks_like(&seen, length_bytes, attributes))
     }
 
     /// Whether a staging file of an earlier run may hold something.
@@ -60,14 +55,35 @@ impl Target {
     /// Opens the target that was seen for reading.
     pub(super) fn open_seen(&self, reading: Reading) -> Result<Arc<dyn DiskFile>, Failure> {
         let seen = self.seen.ok_or(Failure::TargetChanged)?;
-        let file = self
-            .place
-            .directory
-            .open_file(self.name.as_os_str(), reading)
-            .map_err(|error| failure_of("open a target", &error))?;
-        let now = file.metadata().map_err(|error| failure_of("look at a target", &error))?;
-        if now.unchanged(&seen) { Ok(file) } else { Err(Failure::TargetChanged) }
+        open_seen(self.place.directory.as_ref(), &self.name, &seen, reading)
     }
+}
+
+/// The regular file that has the name, if any has it. Anything else is refused, and never followed.
+pub(super) fn look_at(directory: &dyn Directory, name: &Name) -> Result<Option<Metadata>, Failure> {
+    match directory.metadata_of(name.as_os_str()) {
+        Ok(metadata) if metadata.kind == Kind::File => Ok(Some(metadata)),
+        Ok(_) => Err(Failure::TargetNotRegular),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failure_of("look at a target", &error)),
+    }
+}
+
+/// Whether what was seen has this length and time.
+pub(super) fn looks_like(seen: &Metadata, length_bytes: u64, attributes: Attributes) -> bool {
+    seen.length_bytes == length_bytes && seen.modified == modified(attributes)
+}
+
+/// Opens the file that was seen under the name for reading.
+pub(super) fn open_seen(
+    directory: &dyn Directory,
+    name: &Name,
+    seen: &Metadata,
+    reading: Reading,
+) -> Result<Arc<dyn DiskFile>, Failure> {
+    let file = directory.open_file(name.as_os_str(), reading).map_err(|error| failure_of("open a target", &error))?;
+    let now = file.metadata().map_err(|error| failure_of("look at a target", &error))?;
+    if now.unchanged(seen) { Ok(file) } else { Err(Failure::TargetChanged) }
 }
 
 /// A staging file that is being written.

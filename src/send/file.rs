@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::Problem;
+use super::dry_run;
 use super::job::{JobError, Session};
 use super::moving::{self, Receipted};
 use super::origin;
@@ -37,7 +38,9 @@ use crate::workers;
 
 /// Sends one large file. Fails only if the connection does; what is wrong with the file is told to the observer.
 pub(super) async fn send(session: &Arc<Session>, work: &FileWork) -> Result<(), WireError> {
-    match attempt(session, work).await {
+    let attempted =
+        if session.plan.dry_run { dry_run::large_file(session, work).await } else { attempt(session, work).await };
+    match attempted {
         Ok(()) => {
             session.counters.files_done(1);
             Ok(())
@@ -50,7 +53,21 @@ pub(super) async fn send(session: &Arc<Session>, work: &FileWork) -> Result<(), 
     }
 }
 
-async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError> {
+/// A file that was offered, and whose answer is still to be heard.
+pub(super) struct Offered {
+    pub(super) open: OpenSource,
+    pub(super) record: Option<Record>,
+    pub(super) geometry: Geometry,
+    /// Below the destination.
+    pub(super) path: Vec<u8>,
+    entry: FileEntry,
+    number: u64,
+    pub(super) outgoing: Outgoing,
+    pub(super) incoming: Incoming,
+}
+
+/// Opens the file and offers it.
+pub(super) async fn offer(session: &Arc<Session>, work: &FileWork) -> Result<Offered, JobError> {
     let (open, record) = open(session, &work.file).await?;
     let geometry = geometry_of(open.before.length_bytes, session.plan.chunk_bytes)?;
     let entry = FileEntry {
@@ -62,7 +79,7 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
     };
     let path = work.directories.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;
     let number = session.next_number();
-    let (mut outgoing, mut incoming) = session.connection.open_job().await?;
+    let (mut outgoing, incoming) = session.connection.open_job().await?;
     let offer = FromSender::OfferFile {
         job: number,
         directories: work.directories.clone(),
@@ -71,6 +88,12 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
         meant: session.terms.file(number, &work.directories, &entry, geometry.chunk_size().bytes()),
     };
     outgoing.send(&offer).await?;
+    Ok(Offered { open, record, geometry, path, entry, number, outgoing, incoming })
+}
+
+async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError> {
+    let Offered { open, record, geometry, path, entry, number, mut outgoing, mut incoming } =
+        offer(session, work).await?;
     let answer = match session.hear(&mut incoming).await? {
         FromReceiver::FileAnswer(FileAnswer::Trusted) if session.plan.quick => {
             session.observer.trusted(&work.file.shown());

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Problem;
+use super::dry_run::{self, Compared};
 use super::job::{JobError, Session};
 use super::moving::{self, Receipted};
 use super::receipt::{self, Sent};
@@ -15,6 +16,7 @@ use super::small_files::{Hashing, SecondRead, read_files, second_read};
 use super::source::{Uploads, check_unchanged};
 use super::walk::{GroupWork, SourceFile, attributes_of};
 use crate::hash::{PieceHash, Root};
+use crate::protocol::dry_run::Would;
 use crate::protocol::entry::{Attributes, FileEntry};
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::{RESENDS_MAX, REWRITES_MAX};
@@ -40,7 +42,7 @@ pub(super) async fn send(session: &Arc<Session>, work: &mut GroupWork) -> Result
     } else {
         group.read((0..work.files.len()).collect(), false).await;
     }
-    let transferred = group.transfer().await;
+    let transferred = if session.plan.dry_run { group.foresee().await } else { group.transfer().await };
     session.proved(group.count(|file| file.stored.is_some() && file.stored == file.root));
     match transferred {
         Ok(()) => {}
@@ -310,6 +312,27 @@ impl<'a> Group<'a> {
             Err(JobError::Wire(WireError::Unwanted)) => Err(self.session.why_unwanted(&mut incoming).await),
             done => done,
         }
+    }
+
+    /// In a dry run: hears and tells what would become of each file.
+    async fn foresee(&mut self) -> Result<(), JobError> {
+        self.offered = (0..self.files.len()).filter(|&position| self.files[position].is_open()).collect();
+        let (mut outgoing, mut incoming) = self.session.connection.open_job().await?;
+        outgoing.send(&self.offer()).await?;
+        let answers = dry_run::hear(self.session, &mut incoming, self.offered.len()).await?;
+        for (position, would) in std::mem::take(&mut self.offered).into_iter().zip(answers) {
+            let (path, length_bytes, _) = self.meant(position)?;
+            let file = &mut self.files[position];
+            let compared = if file.root.is_some() { Compared::Content } else { Compared::Attributes };
+            let told = (&path[..], &file.source.shown()[..], length_bytes);
+            match dry_run::tell(self.session, would, compared, told) {
+                Ok(()) if would == Would::Trusted => file.state = State::Trusted,
+                Ok(()) => dry_run::tell_removed(self.session, &file.source, length_bytes),
+                Err(failure) => file.fail(self.session, failure),
+            }
+            self.session.counters.bytes_done(length_bytes);
+        }
+        Ok(())
     }
 
     async fn prove_and_commit(

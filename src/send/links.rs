@@ -6,9 +6,11 @@
 use std::sync::Arc;
 
 use super::Problem;
+use super::dry_run::{self, Compared};
 use super::job::{JobError, Session};
 use super::receipt::{self, Sent};
 use super::walk::{SourceDirectory, attributes_of};
+use crate::protocol::dry_run::Would;
 use crate::protocol::entry::{DirectoryTable, Name};
 use crate::protocol::failure::Failure;
 use crate::protocol::labels::Labels;
@@ -131,6 +133,9 @@ async fn offer(session: &Arc<Session>, work: &LinkWork) -> Result<(), JobError> 
     let (mut outgoing, mut incoming) = session.connection.open_job().await?;
     let directories = work.directories.clone();
     outgoing.send(&FromSender::OfferLinks { directories, links: links.clone(), meant }).await?;
+    if session.plan.dry_run {
+        return foresee(session, work, &links, &dry_run::hear(session, &mut incoming, links.len()).await?);
+    }
     let (made, failed, signed) = match session.hear(&mut incoming).await? {
         FromReceiver::LinksMade { made, failed, signed } => (made, failed, signed),
         FromReceiver::Refused(failure) => return Err(failure.into()),
@@ -152,6 +157,19 @@ async fn offer(session: &Arc<Session>, work: &LinkWork) -> Result<(), JobError> 
         session.failed(&work.links[failed.index as usize].shown(), &failed.failure.into());
     }
     session.counters.files_done(made.len() as u64);
+    Ok(())
+}
+
+/// In a dry run: tells what would become of each link. Its whole content is in the offer.
+fn foresee(session: &Session, work: &LinkWork, links: &[LinkEntry], answers: &[Would]) -> Result<(), JobError> {
+    for ((link, entry), would) in work.links.iter().zip(links).zip(answers) {
+        let path = work.directories.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;
+        let told = (&path[..], &link.shown()[..], entry.target.as_bytes().len() as u64);
+        match dry_run::tell(session, *would, Compared::Content, told) {
+            Ok(()) => session.counters.files_done(1),
+            Err(failure) => session.failed(&link.shown(), &failure.into()),
+        }
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! one large file ([`mod@file`]). **No source is touched but by [`moving`], and nothing here knows the receiving half.**
 
 mod backlog;
+mod dry_run;
 mod file;
 mod filters;
 mod group;
@@ -74,6 +75,8 @@ pub struct Plan {
     pub delete: Option<Deletion>,
     /// Sources are removed once their copies have receipts that prove everything.
     pub move_sources: bool,
+    /// Nothing is sent, and only told what would be.
+    pub dry_run: bool,
     /// Root that the one source must have, where it is known from elsewhere.
     pub expected: Option<Root>,
     /// Paths below the one source: nothing else is taken of it.
@@ -100,6 +103,7 @@ impl Plan {
             filters: Filters::default(),
             delete: None,
             move_sources: false,
+            dry_run: false,
             expected: None,
             list: None,
         }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use super::Deletion;
 use super::job::Session;
 use super::walk::{Listing, Walked, table_of};
+use crate::outcome::Foreseen;
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::PRUNE_NAMES_MAX;
 use crate::protocol::message::{FromReceiver, FromSender, Prune};
@@ -22,7 +23,7 @@ pub(super) async fn run(session: &Arc<Session>, walked: &Walked, deletion: Delet
     if let Some(max) = deletion.max {
         let mut count = 0;
         for listing in &walked.listings {
-            count += prune(session, listing, false).await?;
+            count += prune(session, listing, Pass::Count).await?;
         }
         if count > max {
             let detail = format!("{count} to delete, at most {max} permitted");
@@ -30,18 +31,29 @@ pub(super) async fn run(session: &Arc<Session>, walked: &Walked, deletion: Delet
             return Ok(());
         }
     }
+    let pass = if session.plan.dry_run { Pass::Foresee } else { Pass::Remove };
     for listing in &walked.listings {
-        prune(session, listing, true).await?;
+        prune(session, listing, pass).await?;
     }
     Ok(())
 }
 
+/// What a directory is gone through for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    /// To know how much there is.
+    Count,
+    /// To tell what there is: a dry run.
+    Foresee,
+    Remove,
+}
+
 /// Has one directory pruned: answers how many entries had no source.
-async fn prune(session: &Session, listing: &Listing, remove: bool) -> Result<u64, WireError> {
+async fn prune(session: &Session, listing: &Listing, pass: Pass) -> Result<u64, WireError> {
     let mut count = 0;
     for (first, last, kept) in pages(&listing.names) {
         let (directories, directory) = table_of(listing.node.as_ref());
-        let prune = Prune { directories, directory, first, last, kept: kept.to_vec(), remove };
+        let prune = Prune { directories, directory, first, last, kept: kept.to_vec(), remove: pass == Pass::Remove };
         let (mut outgoing, mut incoming) = session.connection.open_job().await?;
         let meant = session.terms.prune(&prune);
         outgoing.send(&FromSender::Prune { prune, meant }).await?;
@@ -52,10 +64,14 @@ async fn prune(session: &Session, listing: &Listing, remove: bool) -> Result<u64
                 Some(FromReceiver::Pruned { removed, failed, is_last }) => {
                     count += removed.len() as u64;
                     // What was only counted is told when it is done.
-                    for path in removed.iter().filter(|_| remove) {
-                        session.observer.deleted(path);
+                    for path in &removed {
+                        match pass {
+                            Pass::Count => {}
+                            Pass::Foresee => session.observer.foreseen(Foreseen::Deleted, path, 0),
+                            Pass::Remove => session.observer.deleted(path),
+                        }
                     }
-                    for failed in failed.into_iter().filter(|_| remove) {
+                    for failed in failed.into_iter().filter(|_| pass != Pass::Count) {
                         session.observer.failed(&failed.path, failed.failure, Some("deleting what has no source"));
                     }
                     if is_last {

@@ -104,6 +104,7 @@ impl Opening<'_> {
             record: self.plan.record_copies,
             keep: self.plan.keep,
             delete: self.plan.delete.map(|deletion| self.plan.filters.guards(deletion)),
+            dry_run: self.plan.dry_run,
             ..Begin::new(self.transfer)
         }
     }
@@ -252,7 +253,9 @@ async fn all_work(session: Arc<Session>, found: Arc<Found>, backlog: Arc<Backlog
         prune::run(&session, &walked, deletion).await?;
     }
     finish_directories(&session, &walked).await?;
-    moving::remove_directories(&session, &walked).await;
+    if !session.plan.dry_run {
+        moving::remove_directories(&session, &walked).await;
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Observer;
+use crate::outcome::Foreseen;
 use crate::protocol::failure::Failure;
 use crate::protocol::receipt::Receipt;
 
@@ -38,6 +39,10 @@ impl Observer for Watched {
 
     fn committed(&self, receipt: &Receipt, signature: &[u8; 64], unchanged: &[bool]) {
         self.inner.committed(receipt, signature, unchanged);
+    }
+
+    fn foreseen(&self, what: Foreseen, path: &[u8], length_bytes: u64) {
+        self.inner.foreseen(what, path, length_bytes);
     }
 
     fn deleted(&self, path: &[u8]) {

@@ -1,4 +1,5 @@
-//! A host that a real ssh reaches, without any port: the sshd is started by ssh itself.
+//! Other hosts: one that a real ssh reaches, without any port, as the sshd is started by ssh itself; and one for which a program
+//! in the place of ssh stands, that runs the command here.
 
 use std::path::Path;
 use std::process::Command;
@@ -81,4 +82,30 @@ impl Far {
         set_mode(&path, 0o755);
         run(&mut self.command(path.to_str().expect("a path"), &["file", &self.at("copy")]))
     }
+}
+
+/// A place with a stand-in for ssh: it drops the host and runs the command here.
+pub(crate) fn near() -> Place {
+    let place = Place::new();
+    stand_in(&place, "exec \"$@\"");
+    place
+}
+
+/// Another stand-in.
+pub(crate) fn stand_in(place: &Place, script: &str) {
+    place.write("ssh-here", format!("#!/bin/sh\nhost=$1\nshift\n{script}\n").as_bytes());
+    set_mode(&place.path("ssh-here"), 0o755);
+}
+
+/// careful-recv, to pull by the stand-in.
+pub(crate) fn pulling(place: &Place, words: &[&str]) -> Command {
+    let sender = env!("CARGO_BIN_EXE_careful-send");
+    let mut command = place.receiver(&["--json", "--ssh", "./ssh-here", "--remote-path", sender]);
+    command.args(words);
+    command
+}
+
+/// Pulls by the stand-in, to the end.
+pub(crate) fn pull(place: &Place, words: &[&str]) -> Ran {
+    run(&mut pulling(place, words))
 }

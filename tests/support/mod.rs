@@ -308,11 +308,13 @@ impl Ran {
         paths
     }
 
-    /// Paths and codes of all files that failed, in order.
+    /// Paths and codes of all files that failed, in order. What concerns the transfer as a whole is none of them.
     pub(crate) fn failed(&self) -> Vec<(String, u64)> {
-        let path = |event: &Value| event["path"].as_str().expect("a path").to_owned();
-        let code = |event: &Value| event["code"].as_u64().expect("a code");
-        let mut failed: Vec<_> = self.events_of("error").iter().map(|event| (path(event), code(event))).collect();
+        let failed = |event: &Value| {
+            let path = event.get("path")?.as_str().expect("a path").to_owned();
+            Some((path, event["code"].as_u64().expect("a code")))
+        };
+        let mut failed: Vec<_> = self.events_of("error").iter().filter_map(failed).collect();
         failed.sort();
         failed
     }

@@ -53,6 +53,15 @@ pub struct SendingArguments {
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = chunk_size)]
     pub chunk_size: u32,
 
+    /// Change nothing at either side, and tell what would be done
+    ///
+    /// The other side takes part and compares as it would: by content, or with --quick by size and time. One line on standard
+    /// output for each file that is new or would be replaced, deleted (--delete) or removed at the source (--move); with -v
+    /// also for those that are equal. Everything that can be known before anything is written is told and counts for the exit code;
+    /// a full disk, or a directory that may not be written to, is found by writing only. Standard input (-) is not read.
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+
     /// Send no more than RATE of content a second
     ///
     /// RATE is in KiB, as with rsync, or written as for --min-size: 500, 1.5M, 100KB. All streams of the transfer together
