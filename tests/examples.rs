@@ -35,6 +35,8 @@ fn command(place: &Place, program: impl AsRef<Path>, words: &[impl AsRef<OsStr>]
         std::iter::once(place.path("bin")).chain([built.to_owned()]).chain(std::env::split_paths(&system));
     command.env("PATH", std::env::join_paths(directories).expect("a path")).env("TMPDIR", place.path("tmp"));
     place.directory("tmp");
+    // Whatever language the person speaks: one that is not installed makes some of the programs complain.
+    command.env("LC_ALL", "C.UTF-8");
     command
 }
 
@@ -239,7 +241,7 @@ impl Postgresql {
         }
         let data = directory.path().join("data");
         let mut initdb = unprivileged("initdb");
-        initdb.current_dir(directory.path()).args(["-A", "trust", "-U", "admin", "--no-sync", "-D"]);
+        initdb.current_dir(directory.path()).args(["-A", "trust", "-U", "admin", "--locale=C", "--no-sync", "-D"]);
         run(initdb.arg(&data)).exits(0);
         let mut server = unprivileged("postgres");
         server.current_dir(directory.path()).args(["-c", "listen_addresses=", "-c", "fsync=off", "-D"]).arg(&data);
