@@ -398,7 +398,7 @@ fn hosts_that_have_ipv6_only_speak_quic_by_it() {
 fn whatever_shell_is_there_and_whatever_it_says_names_arrive_as_they_are() {
     let Some(between) = Between::new() else { return };
     let place = &between.hosts.place;
-    let noise = "echo 'Welcome to \"other\"'";
+    let noise = "echo 'Welcome to'; printf '\"other\" '";
     for (person, start_up) in [("bash", ".bashrc"), ("fish", ".config/fish/config.fish"), ("zsh", ".zshenv")] {
         place.write(format!("people/{person}/{start_up}"), noise.as_bytes());
     }

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::ConnectError;
-use super::line::{Caller, Pipe, answer};
+use super::line::{Caller, Pipe, answer, ticket_at_end};
 use super::ssh::Ssh;
 use super::ticket::Ticket;
 use crate::protocol::limits::{
@@ -195,10 +195,17 @@ impl Child {
             let Some(line) = read_line(stdout, CHILD_LINE_BYTES_MAX).await? else {
                 return Err(start.ended_early(self.ended().await));
             };
-            match line.text().and_then(answer) {
-                Some(answer) => return answer,
-                None if start.lines_before_max() > 0 => remarks.tell(&line.bytes),
-                None => {}
+            if let Some(answer) = line.text().and_then(answer) {
+                return answer;
+            }
+            if start.lines_before_max() > 0 {
+                match line.text().and_then(ticket_at_end) {
+                    Some((before, ticket)) => {
+                        remarks.tell(before);
+                        return Ok(ticket);
+                    }
+                    None => remarks.tell(&line.bytes),
+                }
             }
         }
         Err(ConnectError::Unexpected)

@@ -114,6 +114,15 @@ pub(super) fn answer(line: &[u8]) -> Option<Result<Ticket, ConnectError>> {
     }
 }
 
+/// The ticket at the end of a line, and what stands before it: the words of a shell that does not end its lines.
+pub(super) fn ticket_at_end(line: &[u8]) -> Option<(&[u8], Ticket)> {
+    let is_prefix = |at: &usize| line[*at..].starts_with(ANSWER_PREFIX.as_bytes());
+    (1..line.len()).filter(is_prefix).find_map(|at| match answer(&line[at..]) {
+        Some(Ok(ticket)) => Some((&line[..at], ticket)),
+        _ => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

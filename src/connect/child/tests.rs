@@ -102,6 +102,16 @@ async fn what_a_login_shell_prints_is_told_and_passed_over() {
 }
 
 #[tokio::test]
+async fn a_shell_that_does_not_end_its_line_leaves_the_ticket_behind_it() {
+    let script = format!("printf 'You are now careful1. '; echo {}; cat", ticket());
+    let (started, told) = start_by_ssh(&script).await;
+    let (child, read) = started.unwrap();
+    assert_eq!(read, ticket());
+    assert_eq!(told, ["You are now careful1. "]);
+    child.finish().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_shell_that_never_stops_printing_is_given_up() {
     let (started, told) = start_by_ssh("yes").await;
     assert!(matches!(started, Err(ConnectError::Unexpected)), "{started:?}");
