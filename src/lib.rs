@@ -17,6 +17,7 @@
 //! other. [`cli`] speaks with the person.
 
 mod aloud;
+mod bucket;
 pub mod check;
 pub mod chunk;
 pub mod cli;

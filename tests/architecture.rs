@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Folder or file below `src/`, and what must not be named in it.
 const WALLS: &[(&str, &[&str])] = &[
+    ("bucket.rs", &["std::fs", "std::thread", "tokio", "quinn", "rustix", "rustls", "clap", "std::time::Instant"]),
     ("chunk.rs", &["std::fs", "tokio", "quinn", "rustix", "rustls", "clap", "crate::"]),
     ("hash.rs", &["std::fs", "tokio", "quinn", "rustix", "rustls", "clap", "crate::seams", "crate::wire"]),
     (

@@ -1,5 +1,6 @@
 //! The command line of `careful-check`.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
@@ -150,7 +151,7 @@ pub struct ReadingArguments {
 
     /// The most that is read in a second, all together, as in 50MB
     #[arg(long, value_name = "SIZE", value_parser = rate)]
-    pub rate: Option<u64>,
+    pub rate: Option<NonZeroU64>,
 }
 
 impl ReadingArguments {
@@ -165,8 +166,8 @@ fn jobs(text: &str) -> Result<usize, String> {
     jobs.ok_or_else(|| format!("a number from 1 to {JOBS_MAX}"))
 }
 
-fn rate(text: &str) -> Result<u64, String> {
-    let size = text.parse::<ByteSize>().ok().map(|size| size.as_u64()).filter(|&bytes| bytes > 0);
+fn rate(text: &str) -> Result<NonZeroU64, String> {
+    let size = text.parse::<ByteSize>().ok().and_then(|size| NonZeroU64::new(size.as_u64()));
     size.ok_or_else(|| "not a size, as in 50MB".to_owned())
 }
 
