@@ -64,15 +64,23 @@ pub(crate) fn durable_of(word: &str) -> Option<Durable> {
 }
 
 impl Requirement {
-    /// Whether the proof is no weaker in any word that is required.
+    /// The words of the proof that are weaker than what is required, as in `stored=cache, durable=no`; nothing where it
+    /// meets all.
     #[must_use]
-    pub fn met_by(&self, proof: Proof) -> bool {
-        proof.meets(self.as_proof())
+    pub fn unmet_by(&self, proof: Proof) -> Option<String> {
+        let least = self.as_proof();
+        let words = [
+            (proof.origin < least.origin, "origin", proof.origin.word()),
+            (proof.stored < least.stored, "stored", proof.stored.word()),
+            (proof.durable < least.durable, "durable", proof.durable.word()),
+        ];
+        let weaker: Vec<_> =
+            words.iter().filter(|word| word.0).map(|(_, word, value)| format!("{word}={value}")).collect();
+        (!weaker.is_empty()).then(|| weaker.join(", "))
     }
 
     /// As a proof to compare with: the least of each word where nothing is required.
-    #[must_use]
-    pub fn as_proof(&self) -> Proof {
+    fn as_proof(&self) -> Proof {
         Proof {
             origin: self.origin.unwrap_or(Origin::FirstRead),
             stored: self.stored.unwrap_or(Stored::None),
@@ -125,15 +133,13 @@ mod tests {
         let all: Requirement = "origin=reread,stored=device,durable=yes".parse().expect("a list");
         let full = Proof { origin: Origin::Reread, stored: Stored::Device, durable: Durable::Yes };
         assert_eq!(all.as_proof(), full);
-        assert!(all.met_by(Proof { origin: Origin::Recorded, ..full }));
-        assert!(!all.met_by(Proof { stored: Stored::Cache, ..full }));
+        assert_eq!(all.unmet_by(Proof { origin: Origin::Recorded, ..full }), None);
+        assert_eq!(all.unmet_by(Proof { stored: Stored::Cache, ..full }).as_deref(), Some("stored=cache"));
+        let nothing = Proof { origin: Origin::FirstRead, stored: Stored::None, durable: Durable::No };
+        assert_eq!(all.unmet_by(nothing).as_deref(), Some("origin=first-read, stored=none, durable=no"));
         let one: Requirement = "stored=cache".parse().expect("a list");
-        assert!(one.met_by(Proof { origin: Origin::FirstRead, stored: Stored::Cache, durable: Durable::No }));
-        assert!(Requirement::default().met_by(Proof {
-            origin: Origin::FirstRead,
-            stored: Stored::None,
-            durable: Durable::No
-        }));
+        assert_eq!(one.unmet_by(Proof { stored: Stored::Cache, ..nothing }), None);
+        assert_eq!(Requirement::default().unmet_by(nothing), None);
     }
 
     #[test]

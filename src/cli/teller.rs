@@ -169,9 +169,9 @@ impl Observer for Teller {
             tally.summary.bytes += file.length_bytes;
             tally.summary.unchanged_files += u64::from(*unchanged);
             tally.summary.weaken(file.proof);
-            if self.required.is_some_and(|required| !required.met_by(file.proof)) {
+            if let Some(weaker) = self.required.and_then(|required| required.unmet_by(file.proof)) {
                 drop(tally);
-                self.failed(&file.path, Failure::WeakerThanRequired, None);
+                self.failed(&file.path, Failure::WeakerThanRequired, Some(&weaker));
             }
         }
     }

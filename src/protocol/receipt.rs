@@ -99,14 +99,6 @@ pub struct Proof {
     pub durable: Durable,
 }
 
-impl Proof {
-    /// Whether this proves no less than `required` in any of the three.
-    #[must_use]
-    pub fn meets(self, required: Self) -> bool {
-        self.origin >= required.origin && self.stored >= required.stored && self.durable >= required.durable
-    }
-}
-
 /// One file of a receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ReceiptFile {
@@ -209,14 +201,5 @@ mod tests {
             change(&mut other);
             assert_ne!(other.statement(), whole);
         }
-    }
-
-    #[test]
-    fn a_proof_meets_only_what_is_no_more_in_any_word() {
-        let full = Proof { origin: Origin::Reread, stored: Stored::Device, durable: Durable::Yes };
-        assert!(full.meets(full));
-        assert!(!full.meets(Proof { origin: Origin::Recorded, ..full }));
-        assert!(!Proof { durable: Durable::No, ..full }.meets(full));
-        assert!(full.meets(Proof { stored: Stored::Cache, ..full }));
     }
 }
