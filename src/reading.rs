@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Range;
 
-use crate::hash::{PieceHash, Position};
+use crate::hash::{PieceHash, Position, Root, RootHasher};
 use crate::seams::buffer::{ALIGNMENT_BYTES, PieceBuffer};
 use crate::seams::disk::DiskFile;
 
@@ -22,6 +22,23 @@ pub fn read_range(file: &dyn DiskFile, range: Range<u64>, memory: &mut PieceBuff
     }
     memory.set_length(filled.min(wanted));
     Ok(())
+}
+
+/// The root of a file of this length, read in pieces of the memory's size; an end before that is `UnexpectedEof`.
+pub fn hash_whole(file: &dyn DiskFile, length_bytes: u64, memory: &mut PieceBuffer) -> io::Result<Root> {
+    let mut hasher = RootHasher::default();
+    let piece_bytes = memory.whole_blocks_mut().len() as u64;
+    let mut start = 0;
+    while start < length_bytes {
+        let end = length_bytes.min(start + piece_bytes);
+        read_range(file, start..end, memory)?;
+        if memory.len() as u64 != end - start {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        hasher.update(memory);
+        start = end;
+    }
+    Ok(hasher.finish())
 }
 
 /// Reads the range and hashes it; a file that ends within it is `UnexpectedEof`.

@@ -18,6 +18,7 @@ use careful::hash::{PieceHash, Position, Root};
 use careful::protocol::dry_run::Would;
 use careful::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, FileEntry, Name};
 use careful::protocol::failure::Failure;
+use careful::protocol::hard_link::{FurtherName, LinkedContent, LinkedFile};
 use careful::protocol::keep::Keep;
 use careful::protocol::limits::{GREETING_TIMEOUT, PRUNE_NAMES_MAX, RULES_MAX, STALL_TIMEOUT};
 use careful::protocol::link::{LinkEntry, LinkTarget};
@@ -511,6 +512,122 @@ async fn nothing_is_written_through_a_link_of_the_same_transfer() {
     let meant = sender.terms.unwrap().page(&directories, &[]);
     job.say(FromSender::FinishDirectories { directories, meant, labels: Vec::new() }).await;
     assert!(matches!(job.hear().await, FromReceiver::Finished(failed) if failed.len() == 1));
+    receiver.check(sender).await;
+}
+
+/// A file that is there, as a sender names it that wants another name for it.
+fn linked(directory: Option<u32>, name: &str, bytes: &[u8], names: &[(Option<u32>, &str)]) -> LinkedFile {
+    let name_of = |name: &str| Name::new(name.as_bytes()).unwrap();
+    LinkedFile {
+        directory,
+        name: name_of(name),
+        length_bytes: bytes.len() as u64,
+        attributes: attributes(0o644),
+        content: Some(LinkedContent { root: Root::of(bytes).into(), origin: Origin::FirstRead }),
+        names: names.iter().map(|&(directory, name)| FurtherName { directory, name: name_of(name) }).collect(),
+    }
+}
+
+async fn offer_names(sender: &Sender, directories: DirectoryTable, files: Vec<LinkedFile>) -> FromReceiver {
+    let mut job = sender.job().await;
+    let meant = sender.terms.unwrap().hard_links(&directories, &files);
+    job.say(FromSender::OfferHardLinks { directories, files, meant }).await;
+    job.hear().await
+}
+
+/// Number and failure of each name that was not made, and how many were.
+fn names_failed(answer: FromReceiver) -> (usize, Vec<(u32, Failure)>) {
+    let FromReceiver::HardLinksMade { made, trusted, failed, .. } = answer else { panic!("refused: {answer:?}") };
+    assert!(trusted.is_empty());
+    (made.len(), failed.into_iter().map(|failed| (failed.index, failed.failure)).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_given_to_no_file_but_one_that_the_sender_knows() {
+    let receiver = Receiver::start(&["--replace"]);
+    let inbox = receiver.inbox();
+    std::fs::write(inbox.join("own"), "theirs").unwrap();
+    symlink(receiver.place.path().join("outside/kept"), inbox.join("door")).unwrap();
+    symlink(receiver.place.path().join("outside"), inbox.join("out")).unwrap();
+    let sender = receiver.begin_with(Begin { keep: Keep::ALL, ..begin() }).await;
+    let directories = DirectoryTable::new([directory("d").entries(), directory("out").entries()].concat()).unwrap();
+    let files = vec![
+        // Not there, a directory, links to a file and into a directory, behind a number that is none, and not as was said.
+        linked(None, "nothing", b"theirs", &[(None, "0")]),
+        linked(None, "d", b"theirs", &[(None, "1")]),
+        linked(None, "door", b"as it was", &[(None, "2")]),
+        linked(Some(1), "kept", b"as it was", &[(None, "3")]),
+        linked(Some(7), "own", b"theirs", &[(None, "4")]),
+        linked(None, "own", b"THEIRS", &[(None, "5")]),
+        linked(None, "own", b"theirs and more", &[(None, "6")]),
+        // A name that comes later, and places that are none for a name.
+        linked(None, "9", b"theirs", &[(None, "7")]),
+        linked(None, "own", b"theirs", &[(None, "door"), (None, "9"), (None, "d"), (Some(7), "x"), (Some(1), "x")]),
+        // A name of a name is one of its file.
+        linked(None, "9", b"theirs", &[(Some(0), "13"), (None, "9")]),
+    ];
+    let (made, failed) = names_failed(offer_names(&sender, directories, files).await);
+    use Failure::{LinkedFileChanged, NotADirectory, Protocol, TargetNotRegular};
+    let expected = [
+        (0, LinkedFileChanged),
+        (1, TargetNotRegular),
+        (2, TargetNotRegular),
+        (3, NotADirectory),
+        (4, Protocol),
+        (5, LinkedFileChanged),
+        (6, LinkedFileChanged),
+        (7, LinkedFileChanged),
+        (8, TargetNotRegular),
+        (10, TargetNotRegular),
+        (11, Protocol),
+        (12, NotADirectory),
+    ];
+    assert_eq!((made, &failed[..]), (3, &expected[..]));
+    let mut names: Vec<_> =
+        std::fs::read_dir(&inbox).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["9", "d", "door", "out", "own"]);
+    assert_eq!(std::fs::read_to_string(inbox.join("d/13")).unwrap(), "theirs");
+    assert_eq!(std::os::unix::fs::MetadataExt::nlink(&inbox.join("own").metadata().unwrap()), 3);
+    receiver.check(sender).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_name_replaces_what_may_not_be_replaced_or_is_made_for_who_did_not_ask() {
+    let receiver = || {
+        let receiver = Receiver::start(&[]);
+        for name in ["a", "b"] {
+            std::fs::write(receiver.inbox().join(name), name).unwrap();
+        }
+        receiver
+    };
+    let offer = || vec![linked(None, "a", b"a", &[(None, "b")])];
+    let first = receiver();
+    let sender = first.begin_with(Begin { keep: Keep::ALL, ..begin() }).await;
+    let answer = offer_names(&sender, DirectoryTable::default(), offer()).await;
+    assert_eq!(names_failed(answer), (0, vec![(0, Failure::TargetExists)]));
+    let many: Vec<String> = (0..513).map(|number| number.to_string()).collect();
+    let many: Vec<_> = many.iter().map(|name| (None, name.as_str())).collect();
+    for files in [vec![linked(None, "a", b"a", &many)], vec![linked(None, "a", b"a", &[])]] {
+        let answer = offer_names(&sender, DirectoryTable::default(), files).await;
+        assert_eq!(answer, FromReceiver::Refused(Failure::Protocol));
+    }
+    assert_eq!(std::fs::read_to_string(first.inbox().join("b")).unwrap(), "b");
+    assert_eq!(std::fs::read_dir(first.inbox()).unwrap().count(), 2);
+    first.check(sender).await;
+    // Trusted by length and time: only where that was asked for, and these times differ.
+    let trusting = LinkedFile { content: None, ..linked(None, "a", b"a", &[(None, "c")]) };
+    for quick in [false, true] {
+        let receiver = receiver();
+        let sender = receiver.begin_with(Begin { keep: Keep::ALL, quick, ..begin() }).await;
+        let answer = offer_names(&sender, DirectoryTable::default(), vec![trusting.clone()]).await;
+        assert_eq!(names_failed(answer), (0, vec![(0, Failure::LinkedFileChanged)]));
+        receiver.check(sender).await;
+    }
+    let receiver = receiver();
+    let sender = receiver.begin().await;
+    let answer = offer_names(&sender, DirectoryTable::default(), offer()).await;
+    assert_eq!(answer, FromReceiver::Refused(Failure::Protocol), "nobody asked for hard links");
     receiver.check(sender).await;
 }
 

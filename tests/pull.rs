@@ -174,6 +174,27 @@ fn a_limited_rate_holds_for_small_and_large_files_in_push_and_pull() {
 }
 
 #[test]
+fn holes_and_names_of_one_file_are_kept_as_in_a_push() {
+    use std::os::unix::fs::MetadataExt;
+    let place = place();
+    place.write("src/zeros", &vec![0; 4 * CHUNK]);
+    std::fs::hard_link(place.path("src/zeros"), place.path("src/again")).expect("a link");
+    place.send(&["-HS", "src/", "pushed"]).exits(0);
+    let ran = pull(&place, &["-HS", "far:src/", "pulled"]).exits(0);
+    assert_eq!(ran.events_of("receipt").iter().filter(|receipt| receipt["kind"] == "hard-link").count(), 1);
+    pull(&place, &["far:src/", "plain"]).exits(0);
+    let seen = |directory: &str| {
+        let names = ["zeros", "again"].map(|name| place.path(directory).join(name).metadata().expect("a file"));
+        let is_one = names[0].ino() == names[1].ino();
+        (tree(&place.path(directory)), is_one, names.map(|name| name.blocks() < 64))
+    };
+    assert_eq!(seen("pulled"), seen("pushed"));
+    assert_eq!((seen("pulled").1, seen("pulled").2), (true, [true; 2]));
+    assert_eq!((seen("plain").1, seen("plain").2), (false, [false; 2]));
+    assert_eq!(seen("plain").0, seen("pulled").0);
+}
+
+#[test]
 fn receipts_are_kept_and_required_here() {
     let place = place();
     place.write("src/a", b"a");

@@ -114,6 +114,25 @@ fn after_kill_9_of_both_the_same_command_finishes() {
 }
 
 #[test]
+fn names_of_one_file_are_joined_by_the_run_that_finishes() {
+    use std::os::unix::fs::MetadataExt;
+    for (round, victim) in [Victim::Sender, Victim::Receiver, Victim::Both].into_iter().enumerate() {
+        let place = Place::new();
+        let root = root_of(&place.random("s/file", LENGTH, 4));
+        std::fs::hard_link(place.path("s/file"), place.path("s/same")).expect("a link");
+        let arguments = ["--json", "-H", "s/", "d"];
+        place.directory("d");
+        kill_with(&place, &arguments, victim, (round as u64 + 1) * LENGTH as u64 / 4);
+        assert!(!(place.has("d/file") && place.has("d/same")), "killed before its end");
+        let ran = place.send(&["-H", "s/", "d"]).exits(0);
+        assert!(ran.count("sent_bytes") <= LENGTH as u64);
+        let names = ["d/file", "d/same"].map(|name| place.path(name).metadata().expect("a file").ino());
+        assert_eq!((names[0], root_of(&place.read("d/file"))), (names[1], root));
+        assert!(place.staging_files("d").is_empty());
+    }
+}
+
+#[test]
 fn a_sender_whose_receiver_is_killed_starts_another_and_finishes_by_itself() {
     let place = Place::new();
     let bytes = place.random("file", 2 * CHUNK, 1);

@@ -42,6 +42,7 @@ complete -c careful-send -s X -l xattrs -d 'Carry extended attributes of users (
 complete -c careful-send -s A -l acls -d 'Carry POSIX ACLs'
 complete -c careful-send -l owner -d 'Carry owner and group'
 complete -c careful-send -l suid -d 'Carry set-user-ID, set-group-ID and sticky bits, too'
+complete -c careful-send -s H -l hard-links -d 'Keep several names of one file as names of one copy'
 complete -c careful-send -s S -l sparse -d 'Leave holes in the copies where the sources have long runs of zeros'
 complete -c careful-send -s 4 -d 'Let ssh use IPv4 only'
 complete -c careful-send -s 6 -d 'Let ssh use IPv6 only'

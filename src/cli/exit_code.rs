@@ -114,6 +114,7 @@ impl ExitCode {
             Failure::TargetExists
             | Failure::TargetNotRegular
             | Failure::TargetChanged
+            | Failure::LinkedFileChanged
             | Failure::DeleteNotAllowed
             | Failure::TooManyToDelete => Self::Refused,
             Failure::NoSpace
@@ -139,6 +140,9 @@ impl ExitCode {
             | Failure::NotRecorded
             | Failure::RecordDamaged
             | Failure::LinkNotAccepted
+            | Failure::HardLinkNotMade
+            | Failure::LinkedFileFailed
+            | Failure::TooManyHardLinks
             | Failure::OwnerNotSet
             | Failure::XattrsNotSet
             | Failure::AclsNotSet

@@ -12,15 +12,13 @@ use super::report::exact;
 use super::requirement::{durable_of, origin_of, stored_of};
 use super::safe_name::safe;
 use crate::protocol::entry::Attributes;
-use crate::protocol::receipt::{Proof, Receipt, ReceiptFile};
+use crate::protocol::receipt::{Proof, Receipt, ReceiptFile, ReceiptKind};
 use crate::wire::identity::PublicKey;
 
 /// Version of the form.
 const VERSION: u64 = 2;
 /// The last second of the year 9999: later times are not told as a date.
 const LAST_DATE_SECONDS: u64 = 253_402_300_799;
-/// The one kind that is told: everything else is a file.
-const LINK: &str = "link";
 
 /// Why a line is no receipt.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +132,7 @@ impl From<&ReceiptFile> for File {
                 seconds: file.attributes.modified_seconds,
                 nanoseconds: file.attributes.modified_nanoseconds,
             },
-            kind: file.is_link.then(|| LINK.to_owned()),
+            kind: file.kind.word().map(str::to_owned),
         }
     }
 }
@@ -160,11 +158,7 @@ impl TryFrom<File> for ReceiptFile {
                 modified_seconds: file.modified.seconds,
                 modified_nanoseconds: file.modified.nanoseconds,
             },
-            is_link: match file.kind.as_deref() {
-                None => false,
-                Some(LINK) => true,
-                Some(_) => return Err(ReceiptLineError::Field("kind")),
-            },
+            kind: ReceiptKind::of_word(file.kind.as_deref()).ok_or(ReceiptLineError::Field("kind"))?,
         })
     }
 }
@@ -220,7 +214,7 @@ mod tests {
                 modified_seconds: -5,
                 modified_nanoseconds: 999_999_999,
             },
-            is_link: index % 2 == 1,
+            kind: [ReceiptKind::File, ReceiptKind::Link, ReceiptKind::HardLink][index % 3],
         });
         Receipt {
             transfer: [1; 16],

@@ -17,7 +17,7 @@ use super::progress::Suspender;
 use super::safe_name::{safe, safe_text};
 use crate::outcome::Foreseen;
 use crate::protocol::failure::{Failure, Remedy};
-use crate::protocol::receipt::ReceiptFile;
+use crate::protocol::receipt::{ReceiptFile, ReceiptKind};
 
 use super::summary::SCHEMA;
 pub use super::summary::{Foresight, Summary};
@@ -176,13 +176,13 @@ impl Report {
 
     /// A file that has its receipt; a person hears of it in the summary.
     pub fn receipt(&self, file: &ReceiptFile, root_hex: &str) {
-        if !file.is_link {
+        if file.kind != ReceiptKind::Link {
             let told = &mut self.lock().told;
             told.files += 1;
-            told.bytes += file.length_bytes;
+            told.bytes += if file.kind == ReceiptKind::File { file.length_bytes } else { 0 };
         }
         self.event(&FileEvent {
-            kind: file.is_link.then_some("link"),
+            kind: file.kind.word(),
             length: Some(file.length_bytes),
             root: Some(root_hex),
             origin: Some(file.proof.origin.word()),
@@ -428,6 +428,9 @@ pub(super) fn hint(failure: Failure) -> Option<&'static str> {
         Failure::AclsNotSet => "content is right; the receiving file system may be mounted without ACLs",
         Failure::LabelsTooLarge => "leave out --xattrs, and send this file by itself",
         Failure::NotAccepted => "let the receiver listen with --accept and these words, or leave the options out",
+        Failure::HardLinkNotMade => "leave out --hard-links: each name gets a copy of its own then",
+        Failure::LinkedFileFailed => "see what is said of that file; once it is there, the same command goes on",
+        Failure::TooManyHardLinks => "send the directories one by one, or leave out --hard-links",
         Failure::LinkNotAccepted => "let the receiver listen with --accept links, or leave out --links",
         Failure::LinkLeadsOutside => {
             "let the receiver listen with --accept outside-links, or leave such links out with --safe-links"

@@ -12,7 +12,7 @@ use crate::outcome::Foreseen;
 use crate::progress::Counters;
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::{GROUP_FILES_MAX, JOBS_AT_ONCE_MAX};
-use crate::protocol::receipt::Receipt;
+use crate::protocol::receipt::{Receipt, ReceiptKind};
 use crate::seams::disk::{DiskFile, write_all};
 use crate::send::Observer;
 
@@ -160,13 +160,14 @@ impl Observer for Teller {
             let root = crate::hash::Root(file.root).to_hex();
             self.report.receipt(file, &root);
             let mut tally = self.tally();
-            if file.is_link {
+            if file.kind == ReceiptKind::Link {
                 // What can be proved of a link is less by its nature: it says nothing about the files.
                 tally.summary.links += 1;
                 continue;
             }
             tally.summary.files += 1;
-            tally.summary.bytes += file.length_bytes;
+            // The bytes of a further name are those of its file, counted there.
+            tally.summary.bytes += if file.kind == ReceiptKind::File { file.length_bytes } else { 0 };
             tally.summary.unchanged_files += u64::from(*unchanged);
             tally.summary.weaken(file.proof);
             if let Some(weaker) = self.required.and_then(|required| required.unmet_by(file.proof)) {

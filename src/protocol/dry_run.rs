@@ -7,6 +7,7 @@
 //! ```text
 //! group   > OfferGroup  < Would
 //! links   > OfferLinks  < Would
+//! names   > OfferHardLinks  < Would       (unchanged: a name of the file that has the first name now)
 //! file    > OfferFile   < Would [Claim]  > Working ... Claim  < Working ... Would
 //! page    > FinishDirectories  < Finished       (what stands in the way of directories)
 //! prune   > Prune (to count)  < Pruned ...

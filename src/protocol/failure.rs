@@ -176,6 +176,22 @@ pub enum Failure {
     #[n(71)]
     #[error("not all that was asked for is taken by the receiver")]
     NotAccepted,
+    /// The receiving file system gives this file no further name here: it has none at all, too many, or both lie on different ones.
+    #[n(72)]
+    #[error("the receiving file system makes no hard link here")]
+    HardLinkNotMade,
+    /// The file that this is another name of was not transferred.
+    #[n(73)]
+    #[error("the file that it is another name of was not transferred")]
+    LinkedFileFailed,
+    /// The file that this is to be another name of is not what was committed.
+    #[n(74)]
+    #[error("the file that it is another name of was changed at the receiver meanwhile")]
+    LinkedFileChanged,
+    /// More hard links than are kept in mind.
+    #[n(75)]
+    #[error("these are more hard links than can be kept in mind: it was sent as a file of its own")]
+    TooManyHardLinks,
     /// The sender's key is not, or no longer, among those that a standing receiver admits.
     #[n(50)]
     #[error("the receiver does not admit this sender's key")]
@@ -256,6 +272,8 @@ impl Failure {
         match self {
             Self::StagingHeld
             | Self::TargetChanged
+            | Self::LinkedFileFailed
+            | Self::LinkedFileChanged
             | Self::SourceChanged
             | Self::SourceVanished
             | Self::NotDurable

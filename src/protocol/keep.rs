@@ -28,14 +28,27 @@ pub struct Keep {
     /// Long runs of zeros are holes of the copy.
     #[n(6)]
     pub sparse: bool,
+    /// Several names of one file are names of one copy.
+    #[n(7)]
+    pub hard_links: bool,
 }
 
 impl Keep {
     /// Everything: where the same person started both sides, the sender alone decides.
-    pub const ALL: Self =
-        Self { links: true, outside_links: true, xattrs: true, acls: true, owner: true, suid: true, sparse: true };
+    pub const ALL: Self = Self {
+        links: true,
+        outside_links: true,
+        xattrs: true,
+        acls: true,
+        owner: true,
+        suid: true,
+        sparse: true,
+        hard_links: true,
+    };
 
-    /// What needs nobody's leave: it changes nothing of what the files of the same sender are to whoever reads them.
+    /// What needs nobody's leave. How a file lies on the disk changes nothing of what it is. A further name is made only of
+    /// a file below the receiving directory whose content, or length and time where the sender asked to trust these, the
+    /// sender knows: as an offer of that file under its own name would be answered.
     pub const HARMLESS: Self = Self {
         links: false,
         outside_links: false,
@@ -44,6 +57,7 @@ impl Keep {
         owner: false,
         suid: false,
         sparse: true,
+        hard_links: true,
     };
 
     /// What is both asked for here and allowed there.
@@ -57,6 +71,7 @@ impl Keep {
             owner: self.owner && allowed.owner,
             suid: self.suid && allowed.suid,
             sparse: self.sparse && allowed.sparse,
+            hard_links: self.hard_links && allowed.hard_links,
         }
     }
 
@@ -75,6 +90,7 @@ impl Keep {
             (self.owner && !other.owner, "owner"),
             (self.suid && !other.suid, "suid"),
             (self.sparse && !other.sparse, "sparse"),
+            (self.hard_links && !other.hard_links, "hard-links"),
         ];
         each.into_iter().filter_map(|(is_beyond, word)| is_beyond.then_some(word)).collect()
     }

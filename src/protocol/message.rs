@@ -10,6 +10,7 @@
 //! file      > OfferFile  < FileAnswer  [< Have ...]  > Keep, Copy; chunk streams  < Bad, Stored ...
 //!           > CommitFile  < FileReceipt
 //! links     > OfferLinks  < LinksMade
+//! names     > OfferHardLinks  < HardLinksMade
 //! page      > FinishDirectories  < Finished
 //! prune     > Prune  < Pruned ...
 //! ```
@@ -27,6 +28,7 @@ use minicbor::{Decode, Encode};
 use super::dry_run::Would;
 use super::entry::{DirectoryTable, FileEntry};
 use super::failure::Failure;
+use super::hard_link::LinkedFile;
 use super::keep::Keep;
 use super::labels::{IndexedLabels, Unset};
 use super::limits::MESSAGE_BYTES_MAX;
@@ -139,6 +141,19 @@ pub enum FromSender {
         #[n(1)]
         links: Vec<LinkEntry>,
         /// See [`Terms::links`](super::terms::Terms::links).
+        #[n(2)]
+        meant: Hash32,
+    },
+    /// Offers further names of files that are committed.
+    #[n(19)]
+    OfferHardLinks {
+        /// The directories of files and names.
+        #[n(0)]
+        directories: DirectoryTable,
+        /// The files, each with its names.
+        #[n(1)]
+        files: Vec<LinkedFile>,
+        /// See [`Terms::hard_links`](super::terms::Terms::hard_links).
         #[n(2)]
         meant: Hash32,
     },
@@ -269,6 +284,23 @@ pub enum FromReceiver {
     /// In a dry run: what would become of each entry of the offer, in its order.
     #[n(20)]
     Would(#[n(0)] Vec<Would>),
+    /// The further names of an offer, counted through all its files, that are made and flushed, and the signature of their
+    /// receipt.
+    #[n(19)]
+    HardLinksMade {
+        /// What was proved of each.
+        #[n(0)]
+        made: Vec<IndexedName>,
+        /// Those of files that are trusted by length and time: there is no receipt for them.
+        #[n(1)]
+        trusted: Vec<u32>,
+        /// Those that could not be made.
+        #[n(2)]
+        failed: Vec<IndexedFailure>,
+        /// Of the receipt.
+        #[n(3)]
+        signed: Signed,
+    },
     /// The directories have their modes and times, but for these.
     #[n(14)]
     Finished(#[n(0)] Vec<IndexedFailure>),
@@ -585,6 +617,23 @@ pub struct IndexedLink {
     pub unset: Unset,
 }
 
+/// A further name with this number that is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct IndexedName {
+    /// In the offer.
+    #[n(0)]
+    pub index: u32,
+    /// The receiver's word: the file was read back through such a name.
+    #[n(1)]
+    pub stored: Stored,
+    /// Whether it survives a power cut.
+    #[n(2)]
+    pub durable: Durable,
+    /// Whether it was a name of the same file already.
+    #[n(3)]
+    pub unchanged: bool,
+}
+
 /// What went wrong with the file or directory with this number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct IndexedFailure {
@@ -748,6 +797,7 @@ pub fn from_wire<M: for<'b> Decode<'b, ()>>(bytes: &[u8]) -> Result<M, MessageEr
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::hard_link::{FurtherName, LinkedContent};
     use super::*;
 
     fn hex(bytes: &[u8]) -> String {
@@ -796,6 +846,27 @@ mod tests {
         assert_eq!(cbor(&FromReceiver::Would(would)), "821481838200808204810482 0580".replace(' ', ""));
         let begin = FromSender::Begin(Begin { dry_run: true, ..Begin::new([1; 16]) });
         assert!(cbor(&begin).ends_with("f6f5"), "{}", cbor(&begin));
+        let name = |bytes: &[u8]| super::super::entry::Name::new(bytes).expect("a name");
+        let file = LinkedFile {
+            directory: None,
+            name: name(b"a"),
+            length_bytes: 5,
+            attributes: super::super::entry::Attributes { mode: 0o777, modified_seconds: 1, modified_nanoseconds: 2 },
+            content: Some(LinkedContent { root: Hash32([4; 32]), origin: Origin::Reread }),
+            names: vec![FurtherName { directory: None, name: name(b"b") }],
+        };
+        let offer = FromSender::OfferHardLinks {
+            directories: DirectoryTable::default(),
+            files: vec![file],
+            meant: Hash32([3; 32]),
+        };
+        let entry = format!("86f64161058319 01ff0102825820{}01818 2f64162", "04".repeat(32)).replace(' ', "");
+        assert_eq!(cbor(&offer), format!("821383808 1{entry}5820{}", "03".repeat(32)).replace(' ', ""));
+        let made = IndexedName { index: 1, stored: Stored::Device, durable: Durable::Yes, unchanged: true };
+        let signed = Signed { time_seconds: 1, key: [2; 32], signature: [3; 64] };
+        let made = FromReceiver::HardLinksMade { made: vec![made], trusted: vec![2], failed: Vec::new(), signed };
+        let signed = format!("83015820{}5840{}", "02".repeat(32), "03".repeat(64));
+        assert_eq!(cbor(&made), format!("8213848184010201f5810280{signed}"));
         let (directories, kept) = (DirectoryTable::default(), vec![1, u64::MAX]);
         let prune = Prune { directories, directory: None, first: 0, last: 9, kept, remove: true };
         let prune = FromSender::Prune { prune, meant: Hash32([2; 32]) };

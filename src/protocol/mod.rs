@@ -6,6 +6,7 @@
 pub mod dry_run;
 pub mod entry;
 pub mod failure;
+pub mod hard_link;
 pub mod keep;
 pub mod labels;
 pub mod link;
@@ -57,6 +58,11 @@ pub mod limits {
     pub const LINK_TARGET_BYTES_MAX: usize = 4095;
     /// Most links in one message. Their names and targets count as those of a group do.
     pub const LINKS_MAX: usize = 512;
+    /// Most further names of files in one message. They count as the names of a group do.
+    pub const FURTHER_NAMES_MAX: usize = 512;
+    /// Most further names, and most files of which further ones may come, that a sender keeps in mind: what is beyond them
+    /// is told of and travels as a file of its own.
+    pub const HARD_LINKS_MAX: usize = 512 << 10;
     /// Most extended attributes of one file or directory.
     pub const LABELS_MAX: usize = 256;
     /// Most bytes of owner and extended attributes of one file or directory, names included: with those of a whole group

@@ -118,10 +118,43 @@ pub struct ReceiptFile {
     /// equal target of another owner has.
     #[n(4)]
     pub attributes: Attributes,
-    /// Whether it is a symbolic link. Its length and root are then those of its target as a text, which is known from the
-    /// directory alone: never more than `stored` = cache, and one read.
+    /// What it is.
     #[n(5)]
-    pub is_link: bool,
+    pub kind: ReceiptKind,
+}
+
+/// What a receipt is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum ReceiptKind {
+    /// A file.
+    #[n(0)]
+    File,
+    /// A symbolic link. Its length and root are those of its target as a text, which is known from the directory alone:
+    /// never more than `stored` = cache, and one read.
+    #[n(1)]
+    Link,
+    /// A further name of a file that has a receipt of its own, read back through such a name.
+    #[n(2)]
+    HardLink,
+}
+
+impl ReceiptKind {
+    /// The word in receipts; a plain file has none.
+    #[must_use]
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Self::File => None,
+            Self::Link => Some("link"),
+            Self::HardLink => Some("hard-link"),
+        }
+    }
+
+    /// The kind of this word; nothing if it is none.
+    #[must_use]
+    pub fn of_word(word: Option<&str>) -> Option<Self> {
+        [Self::File, Self::Link, Self::HardLink].into_iter().find(|kind| kind.word() == word)
+    }
 }
 
 /// What the receiver states about committed files of one job: a large file, or a group of small ones.
@@ -166,8 +199,8 @@ mod tests {
     fn receipt() -> Receipt {
         let proof = Proof { origin: Origin::Reread, stored: Stored::Device, durable: Durable::Yes };
         let attributes = Attributes { mode: 0o644, modified_seconds: 5, modified_nanoseconds: 6 };
-        let file =
-            ReceiptFile { path: b"a/b".to_vec(), length_bytes: 3, root: [7; 32], proof, attributes, is_link: false };
+        let kind = ReceiptKind::File;
+        let file = ReceiptFile { path: b"a/b".to_vec(), length_bytes: 3, root: [7; 32], proof, attributes, kind };
         Receipt {
             transfer: [1; 16],
             directory: b"/d".to_vec(),
@@ -194,7 +227,7 @@ mod tests {
             |receipt| receipt.files[0].attributes.mode = 0o600,
             |receipt| receipt.files[0].attributes.modified_seconds += 1,
             |receipt| receipt.files[0].attributes.modified_nanoseconds += 1,
-            |receipt| receipt.files[0].is_link = true,
+            |receipt| receipt.files[0].kind = ReceiptKind::Link,
         ];
         for change in changes {
             let mut other = receipt();

@@ -7,6 +7,7 @@
 use minicbor::Encode;
 
 use super::entry::{Attributes, DirectoryTable, FileEntry};
+use super::hard_link::LinkedFile;
 use super::labels::{IndexedLabels, Labels};
 use super::link::LinkEntry;
 use super::message::{Begin, GroupFile, Hash32, Prune, Ready};
@@ -40,6 +41,12 @@ impl Terms {
     #[must_use]
     pub fn links(self, directories: &DirectoryTable, links: &[LinkEntry]) -> Hash32 {
         hash(b"careful links, version 1\0", (self, directories, links))
+    }
+
+    /// A page of further names, likewise.
+    #[must_use]
+    pub fn hard_links(self, directories: &DirectoryTable, files: &[LinkedFile]) -> Hash32 {
+        hash(b"careful hard links, version 1\0", (self, directories, files))
     }
 
     /// A page of finished directories, likewise.

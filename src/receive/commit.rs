@@ -4,6 +4,7 @@
 //! offer, or onto none. An error after the rename is no receipt, not a lesser one.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
 
@@ -99,24 +100,53 @@ impl ReadBack {
         if file.length_bytes != self.length_bytes || file.links != 1 {
             return Err(Failure::StagingUnusable);
         }
-        let target = self.staging.target();
-        let directory = &target.place.directory;
-        match (target.seen, directory.metadata_of(target.name.as_os_str())) {
-            (None, Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
-            (Some(seen), Ok(now)) if now.kind == Kind::File && now.unchanged(&seen) => {}
-            (_, Err(error)) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failure_of("look at a target", &error));
-            }
-            _ => return Err(Failure::TargetChanged),
-        }
-        let replaces = target.seen.is_some();
-        directory.rename(self.staging_name(), target.name.as_os_str(), replaces).map_err(|error| {
-            match error.kind() {
-                io::ErrorKind::AlreadyExists => Failure::TargetChanged,
-                _ => failure_of("rename to the final name", &error),
-            }
-        })?;
+        rename(self.staging.target(), self.staging_name())?;
         Ok(file)
+    }
+}
+
+/// Gives what is staged the final name: over the target that was seen, or onto none.
+fn rename(target: &Target, staging: &OsStr) -> Result<(), Failure> {
+    let directory = &target.place.directory;
+    match (target.seen, directory.metadata_of(target.name.as_os_str())) {
+        (None, Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
+        (Some(seen), Ok(now)) if now.kind == Kind::File && now.unchanged(&seen) => {}
+        (_, Err(error)) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(failure_of("look at a target", &error));
+        }
+        _ => return Err(Failure::TargetChanged),
+    }
+    let replaces = target.seen.is_some();
+    directory.rename(staging, target.name.as_os_str(), replaces).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::TargetChanged,
+        _ => failure_of("rename to the final name", &error),
+    })
+}
+
+/// A file that was read back through one of its names: what further names of it are committed with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReadThrough {
+    pub(super) file: Metadata,
+    pub(super) root: Root,
+    pub(super) stored: Stored,
+}
+
+impl ReadThrough {
+    /// Gives a further name, staged under this one, its place.
+    pub(super) fn rename(self, target: Target, staging: &OsStr) -> Result<Renamed, Failure> {
+        rename(&target, staging)?;
+        Ok(self.renamed(target, false))
+    }
+
+    /// A name that the file had already.
+    pub(super) fn has(self, target: Target) -> Renamed {
+        self.renamed(target, true)
+    }
+
+    fn renamed(self, target: Target, was_equal: bool) -> Renamed {
+        let Self { file, root, stored } = self;
+        let (length_bytes, durable, unset) = (file.length_bytes, Durable::No, Unset::default());
+        Renamed { target, file, committed: Committed { length_bytes, root, stored, durable, was_equal, unset } }
     }
 }
 

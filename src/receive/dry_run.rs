@@ -11,7 +11,7 @@ use super::file::{self, Offer};
 use super::group::{self, root_of};
 use super::job::{JobError, Session};
 use super::staging::{look_at, looks_like, open_seen};
-use super::{links, prune};
+use super::{hard_links, links, prune};
 use crate::aloud::Aloud;
 use crate::chunk::Geometry;
 use crate::hash::Root;
@@ -19,6 +19,7 @@ use crate::outcome::Foreseen;
 use crate::protocol::dry_run::{Would, words_while_reading};
 use crate::protocol::entry::{DirectoryTable, FileEntry, Name};
 use crate::protocol::failure::Failure;
+use crate::protocol::hard_link::{FurtherName, LinkedFile};
 use crate::protocol::link::LinkEntry;
 use crate::protocol::message::{FromReceiver, FromSender, GroupFile, IndexedFailure};
 use crate::seams::disk::{Directory, DiskFile, Kind, Metadata, Reading};
@@ -44,6 +45,11 @@ pub(super) async fn serve(
         FromSender::OfferLinks { directories, links, .. } => {
             links::check_limits(&session, &links)?;
             let answers = workers::run(move || all_links(&session, &directories, &links)).await;
+            Ok(outgoing.send(&FromReceiver::Would(answers)).await?)
+        }
+        FromSender::OfferHardLinks { directories, files, .. } => {
+            hard_links::check_limits(&session, &files)?;
+            let answers = workers::run(move || all_names(&session, &directories, &files)).await;
             Ok(outgoing.send(&FromReceiver::Would(answers)).await?)
         }
         FromSender::FinishDirectories { directories, .. } => {
@@ -235,6 +241,42 @@ fn link(session: &Session, table: &DirectoryTable, entry: &LinkEntry) -> Result<
     match links::look_at(directory.as_ref(), entry)? {
         None => Ok(Would::New),
         Some(seen) if seen.kind == Kind::Link && links::points_to(directory.as_ref(), entry)? => Ok(Would::Unchanged),
+        Some(_) if session.may_replace() => Ok(Would::Replaced),
+        Some(_) => Err(Failure::TargetExists),
+    }
+}
+
+fn all_names(session: &Session, table: &DirectoryTable, files: &[LinkedFile]) -> Vec<Would> {
+    let mut answers = Vec::new();
+    for file in files {
+        let linked = seen(session, table, file.directory, &file.name).ok().flatten();
+        answers.extend(file.names.iter().map(|name| or_refused(further_name(session, table, linked, name))));
+    }
+    answers
+}
+
+fn seen(
+    session: &Session,
+    table: &DirectoryTable,
+    directory: Option<u32>,
+    name: &Name,
+) -> Result<Option<Metadata>, Failure> {
+    match holder(session, table, directory)? {
+        Some(directory) => look_at(directory.as_ref(), name),
+        None => Ok(None),
+    }
+}
+
+/// Whether it is a name of this file already; the sender knows whether that stays the same one.
+fn further_name(
+    session: &Session,
+    table: &DirectoryTable,
+    linked: Option<Metadata>,
+    name: &FurtherName,
+) -> Result<Would, Failure> {
+    match seen(session, table, name.directory, &name.name)? {
+        None => Ok(Would::New),
+        Some(seen) if linked.is_some_and(|linked| linked.same_file(&seen)) => Ok(Would::Unchanged),
         Some(_) if session.may_replace() => Ok(Would::Replaced),
         Some(_) => Err(Failure::TargetExists),
     }

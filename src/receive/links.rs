@@ -26,7 +26,7 @@ use crate::wire::stream::Outgoing;
 use crate::workers;
 
 /// Times a staging name is cleared for a link: another run may make its own under it at the same moment.
-const STAGING_ATTEMPTS: usize = 4;
+pub(super) const STAGING_ATTEMPTS: usize = 4;
 
 /// Serves a page of links.
 pub(super) async fn serve(
@@ -171,7 +171,7 @@ fn stage(
 }
 
 /// What an earlier run left under the staging name of a link is a link: there is nothing in it to keep.
-fn clear(directory: &dyn Directory, staging: &OsString) -> Result<(), Failure> {
+pub(super) fn clear(directory: &dyn Directory, staging: &OsStr) -> Result<(), Failure> {
     match directory.metadata_of(staging) {
         Ok(Metadata { kind: Kind::Link | Kind::File, .. }) => match directory.remove_file(staging) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failure_of("remove a staged link", &error)),

@@ -12,6 +12,7 @@ mod directories;
 mod dry_run;
 mod file;
 mod group;
+mod hard_links;
 mod holes;
 mod job;
 mod labels;

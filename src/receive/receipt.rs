@@ -9,7 +9,7 @@ use crate::outcome::Observer;
 use crate::protocol::entry::Attributes;
 use crate::protocol::link::LinkEntry;
 use crate::protocol::message::Signed;
-use crate::protocol::receipt::{Origin, Proof, Receipt, ReceiptFile, Stored};
+use crate::protocol::receipt::{Origin, Proof, Receipt, ReceiptFile, ReceiptKind, Stored};
 use crate::wire::identity::{KeyPair, PublicKey};
 
 /// Signs the receipts of one session.
@@ -28,6 +28,22 @@ impl Signer {
     /// Signs for the committed files of one job, each with its path below the destination, the attributes that were asked
     /// for, and the sender's word.
     pub(super) fn sign(&self, files: impl IntoIterator<Item = (Vec<u8>, Attributes, Committed, Origin)>) -> Signed {
+        self.sign_committed(files, ReceiptKind::File)
+    }
+
+    /// The same for further names of files.
+    pub(super) fn sign_names(
+        &self,
+        names: impl IntoIterator<Item = (Vec<u8>, Attributes, Committed, Origin)>,
+    ) -> Signed {
+        self.sign_committed(names, ReceiptKind::HardLink)
+    }
+
+    fn sign_committed(
+        &self,
+        files: impl IntoIterator<Item = (Vec<u8>, Attributes, Committed, Origin)>,
+        kind: ReceiptKind,
+    ) -> Signed {
         let mut unchanged = Vec::new();
         let files: Vec<ReceiptFile> = files
             .into_iter()
@@ -39,7 +55,7 @@ impl Signer {
                     length_bytes: committed.length_bytes(),
                     root: committed.root().0,
                     proof: proof(committed, origin),
-                    is_link: false,
+                    kind,
                 }
             })
             .collect();
@@ -60,7 +76,7 @@ impl Signer {
                 length_bytes: link.target.as_bytes().len() as u64,
                 root: link.target.root().0,
                 proof: Proof { origin: Origin::FirstRead, stored: Stored::Cache, durable: committed.durable() },
-                is_link: true,
+                kind: ReceiptKind::Link,
             }
         });
         let links = links.collect();

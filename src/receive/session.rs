@@ -16,7 +16,7 @@ use super::quota::Quota;
 use super::receipt::{Signer, now_seconds};
 use super::share::Share;
 use super::stage::Arrivals;
-use super::{dry_run, file, group, links, prune, stage, verify};
+use super::{dry_run, file, group, hard_links, links, prune, stage, verify};
 use crate::connect::admission::Admission;
 use crate::jobs::Jobs;
 use crate::protocol::failure::Failure;
@@ -423,6 +423,9 @@ async fn first_message(
             file::serve(session, file::Offer { job, directories, file, chunk_bytes }, outgoing, incoming).await
         }
         FromSender::OfferLinks { directories, links, .. } => links::serve(session, directories, links, outgoing).await,
+        FromSender::OfferHardLinks { directories, files, .. } => {
+            hard_links::serve(session, directories, files, outgoing).await
+        }
         FromSender::FinishDirectories { directories: table, labels, .. } => {
             let failed = workers::run(move || session.directories.finish(&table, &labels, &session.rules)).await;
             let failed = failed.into_iter().map(|(index, failure)| IndexedFailure { index, failure }).collect();
@@ -447,6 +450,12 @@ fn check(session: &Session, message: &FromSender) -> Result<(), JobError> {
         FromSender::OfferLinks { directories, links, meant } => {
             as_meant(session.terms.links(directories, links), *meant)?;
             session.was_asked_for(directories, links.iter().map(|link| (link.directory, &link.name)))?;
+        }
+        FromSender::OfferHardLinks { directories, files, meant } => {
+            as_meant(session.terms.hard_links(directories, files), *meant)?;
+            let names = files.iter().flat_map(|file| file.names.iter().map(|name| (name.directory, &name.name)));
+            let linked = files.iter().map(|file| (file.directory, &file.name));
+            session.was_asked_for(directories, linked.chain(names))?;
         }
         FromSender::FinishDirectories { directories, meant, labels } => {
             as_meant(session.terms.page(directories, labels), *meant)?;

@@ -60,11 +60,20 @@ pub(super) fn tell(
     Ok(())
 }
 
-/// Tells of a source that would be removed, where that is asked for.
+/// Tells of a source that would be removed, where that is asked for. One with several names goes with all of them.
 pub(super) fn tell_removed(session: &Session, source: &SourceFile, length_bytes: u64) {
+    if source.shared.is_none() {
+        tell_names_removed(session, [source.shown()], length_bytes);
+    }
+}
+
+/// The same for all names of a file.
+pub(super) fn tell_names_removed(session: &Session, shown: impl IntoIterator<Item = Vec<u8>>, length_bytes: u64) {
     let is_less_kept = !session.plan.keep.words_beyond(session.kept).is_empty();
     if session.plan.move_sources && !is_less_kept {
-        session.observer.foreseen(Foreseen::SourceRemoved, &source.shown(), length_bytes);
+        for shown in shown {
+            session.observer.foreseen(Foreseen::SourceRemoved, &shown, length_bytes);
+        }
     }
 }
 
@@ -82,6 +91,7 @@ pub(super) async fn large_file(session: &Arc<Session>, work: &FileWork) -> Resul
         _ => return Err(Failure::Protocol.into()),
     };
     tell(session, would, compared, (&offered.path, &work.file.shown(), length_bytes))?;
+    work.file.is_foreseen(offered.open.before, would);
     session.counters.bytes_done(length_bytes);
     if would != Would::Trusted {
         tell_removed(session, &work.file, length_bytes);

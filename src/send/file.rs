@@ -25,7 +25,7 @@ use crate::protocol::entry::FileEntry;
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::{CHUNK_BYTES_MAX, CHUNKS_MAX, SMALL_FILE_BYTES_MAX};
 use crate::protocol::message::{ChunkHeader, FileAnswer, FromReceiver, FromSender, Hash32, Have, Run};
-use crate::protocol::receipt::Origin;
+use crate::protocol::receipt::{Origin, ReceiptKind};
 use crate::protocol::sending::{Action, FileSending, Repairs};
 use crate::reading::{hash_range, read_range};
 use crate::record::Record;
@@ -97,6 +97,7 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
     let answer = match session.hear(&mut incoming).await? {
         FromReceiver::FileAnswer(FileAnswer::Trusted) if session.plan.quick => {
             session.observer.trusted(&work.file.shown());
+            work.file.is_trusted(open.before);
             return Ok(());
         }
         // To trust its target by length and time is for the receiver only where that was asked for.
@@ -439,10 +440,11 @@ impl FileJob {
                     }
                     let attributes = attributes_of(&self.open.before, self.session.plan.keep);
                     let length_bytes = self.geometry.length_bytes();
-                    let sent = Sent { path, length_bytes, attributes, root, proof, unchanged, is_link: false, unset };
+                    let sent =
+                        Sent { path, length_bytes, attributes, root, proof, unchanged, kind: ReceiptKind::File, unset };
                     receipt::accept(&self.session, &[sent], &signed)?;
                     let (source, before) = (self.source.clone(), self.open.before);
-                    moving::remove_sources(&self.session, vec![Receipted { source, before, proof, unset }]).await;
+                    moving::remove_sources(&self.session, vec![Receipted { source, before, root, proof, unset }]).await;
                     return Ok(());
                 }
                 FromReceiver::Refused(failure) => return Err(failure.into()),

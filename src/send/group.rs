@@ -24,7 +24,7 @@ use crate::protocol::message::{
     FromReceiver, FromSender, GroupFile, GroupFileAnswer, IndexedFailure, IndexedHash, IndexedOrigin, IndexedProof,
     Signed,
 };
-use crate::protocol::receipt::{Origin, Proof};
+use crate::protocol::receipt::{Origin, Proof, ReceiptKind};
 use crate::protocol::sending::Repairs;
 use crate::seams::buffer::{Parcel, PieceBuffer};
 use crate::seams::disk::Metadata;
@@ -325,7 +325,11 @@ impl<'a> Group<'a> {
             let file = &mut self.files[position];
             let compared = if file.root.is_some() { Compared::Content } else { Compared::Attributes };
             let told = (&path[..], &file.source.shown()[..], length_bytes);
-            match dry_run::tell(self.session, would, compared, told) {
+            let outcome = dry_run::tell(self.session, would, compared, told);
+            if let (Ok(()), Some(before)) = (&outcome, file.before) {
+                file.source.is_foreseen(before, would);
+            }
+            match outcome {
                 Ok(()) if would == Would::Trusted => file.state = State::Trusted,
                 Ok(()) => dry_run::tell_removed(self.session, &file.source, length_bytes),
                 Err(failure) => file.fail(self.session, failure),
@@ -390,6 +394,9 @@ impl<'a> Group<'a> {
                 }
                 GroupFileAnswer::Trusted if self.session.plan.quick => {
                     self.session.observer.trusted(&file.source.shown());
+                    if let Some(before) = file.before {
+                        file.source.is_trusted(before);
+                    }
                     file.state = State::Trusted;
                 }
                 // To trust its target by length and time is for the receiver only where that was asked for.
@@ -555,7 +562,8 @@ impl<'a> Group<'a> {
             let named = list.iter().find(|named| named.index == proved.index)?;
             let file = &self.files[self.offered[proved.index as usize]];
             let proof = Proof { origin: named.origin, stored: proved.stored, durable: proved.durable };
-            Some(Receipted { source: file.source.clone(), before: file.before?, proof, unset: proved.unset })
+            let (source, before, root) = (file.source.clone(), file.before?, named.root.root());
+            Some(Receipted { source, before, root, proof, unset: proved.unset })
         };
         moving::remove_sources(self.session, files.iter().filter_map(proof_of).collect()).await;
         Ok(())
@@ -577,7 +585,7 @@ impl<'a> Group<'a> {
                 root: named.root.root(),
                 proof,
                 unchanged,
-                is_link: false,
+                kind: ReceiptKind::File,
                 unset: proved.unset,
             });
         }

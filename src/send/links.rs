@@ -16,7 +16,7 @@ use crate::protocol::failure::Failure;
 use crate::protocol::labels::Labels;
 use crate::protocol::link::{LinkEntry, LinkTarget};
 use crate::protocol::message::{FromReceiver, FromSender, IndexedLink, Signed};
-use crate::protocol::receipt::{Origin, Proof, Stored};
+use crate::protocol::receipt::{Origin, Proof, ReceiptKind, Stored};
 use crate::seams::disk::{Directory, Metadata};
 use crate::wire::WireError;
 use crate::workers;
@@ -141,17 +141,8 @@ async fn offer(session: &Arc<Session>, work: &LinkWork) -> Result<(), JobError> 
         FromReceiver::Refused(failure) => return Err(failure.into()),
         _ => return Err(Failure::Protocol.into()),
     };
-    // Each link is told of exactly once: made or failed.
-    let mut is_told = vec![false; links.len()];
-    for index in made.iter().map(|made| made.index).chain(failed.iter().map(|failed| failed.index)) {
-        let told = is_told.get_mut(index as usize).ok_or(Failure::Protocol)?;
-        if std::mem::replace(told, true) {
-            return Err(Failure::Protocol.into());
-        }
-    }
-    if is_told.contains(&false) {
-        return Err(Failure::Protocol.into());
-    }
+    let told = made.iter().map(|made| made.index).chain(failed.iter().map(|failed| failed.index));
+    receipt::each_once(links.len(), told)?;
     accept(session, work, &links, &made, &signed)?;
     for failed in &failed {
         session.failed(&work.links[failed.index as usize].shown(), &failed.failure.into());
@@ -193,7 +184,7 @@ fn accept(
             root: link.target.root(),
             proof: Proof { origin: Origin::FirstRead, stored: Stored::Cache, durable: made.durable },
             unchanged: made.unchanged,
-            is_link: true,
+            kind: ReceiptKind::Link,
             unset: made.unset,
         })
     });

@@ -8,6 +8,7 @@ mod dry_run;
 mod file;
 mod filters;
 mod group;
+mod hard_links;
 mod job;
 mod labels;
 mod links;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use super::Problem;
 use super::job::Session;
 use super::source::check_unchanged;
-use super::walk::{Node, SourceFile, Walked};
+use super::walk::{How, Node, Settled, SourceFile, Walked};
+use crate::hash::Root;
 use crate::protocol::failure::Failure;
 use crate::protocol::labels::Unset;
 use crate::protocol::receipt::{Durable, Origin, Proof, Stored};
@@ -22,13 +23,15 @@ pub(super) struct Receipted {
     pub(super) source: SourceFile,
     /// What it was when it was read.
     pub(super) before: Metadata,
+    pub(super) root: Root,
     pub(super) proof: Proof,
     /// What of its labels the receiver could not set: then there is something that only the source has.
     pub(super) unset: Unset,
 }
 
 impl Receipted {
-    fn proves_all(&self) -> bool {
+    /// Whether nothing that the source has is left unproved.
+    pub(super) fn proves_all(&self) -> bool {
         self.proof.origin >= Origin::Reread
             && self.proof.stored == Stored::Device
             && self.proof.durable == Durable::Yes
@@ -36,9 +39,17 @@ impl Receipted {
     }
 }
 
-/// Removes these sources, where that was asked for.
+/// Removes these sources, where that was asked for. Of one with several names it is only noted that it has its receipt.
 pub(super) async fn remove_sources(session: &Arc<Session>, receipted: Vec<Receipted>) {
-    let receipted: Vec<_> = receipted.into_iter().filter(Receipted::proves_all).collect();
+    let has_one_name = |file: &Receipted| match &file.source.shared {
+        Some(shared) => {
+            let (root, proof, unset) = (file.root, file.proof, file.unset);
+            shared.settle(Settled { before: file.before, how: How::Receipted(root, proof, unset) });
+            false
+        }
+        None => file.proves_all(),
+    };
+    let receipted: Vec<_> = receipted.into_iter().filter(has_one_name).collect();
     let is_less_kept = !session.plan.keep.words_beyond(session.kept).is_empty();
     if !session.plan.move_sources || is_less_kept || receipted.is_empty() {
         return;
@@ -98,7 +109,7 @@ fn is_in_use(error: &io::Error) -> bool {
 }
 
 /// The directory that this one lies in, opened name by name from where its source was named.
-fn holder_of(node: &Node) -> io::Result<Arc<dyn Directory>> {
+pub(super) fn holder_of(node: &Node) -> io::Result<Arc<dyn Directory>> {
     match (node.parent(), node.top()) {
         (Some(parent), _) => holder_of(parent)?.open_directory(parent.name().as_os_str()),
         (None, Some(top)) => Ok(Arc::clone(top)),

@@ -6,7 +6,7 @@ use crate::protocol::entry::Attributes;
 use crate::protocol::failure::Failure;
 use crate::protocol::labels::Unset;
 use crate::protocol::message::Signed;
-use crate::protocol::receipt::{Proof, Receipt, ReceiptFile};
+use crate::protocol::receipt::{Proof, Receipt, ReceiptFile, ReceiptKind};
 use crate::wire::identity::PublicKey;
 
 /// What the sender holds a committed file to be.
@@ -19,8 +19,8 @@ pub(super) struct Sent {
     pub(super) proof: Proof,
     /// Whether the target was equal already.
     pub(super) unchanged: bool,
-    /// Whether it is a symbolic link.
-    pub(super) is_link: bool,
+    /// What it is.
+    pub(super) kind: ReceiptKind,
     /// What of its labels the receiver could not set.
     pub(super) unset: Unset,
 }
@@ -41,7 +41,7 @@ pub(super) fn accept(session: &Session, files: &[Sent], signed: &Signed) -> Resu
                 root: file.root.0,
                 proof: file.proof,
                 attributes: file.attributes,
-                is_link: file.is_link,
+                kind: file.kind,
             })
             .collect(),
     };
@@ -57,4 +57,16 @@ pub(super) fn accept(session: &Session, files: &[Sent], signed: &Signed) -> Resu
         }
     }
     Ok(())
+}
+
+/// Whether each of so many entries of an offer is told of exactly once.
+pub(super) fn each_once(count: usize, told: impl Iterator<Item = u32>) -> Result<(), Failure> {
+    let mut is_told = vec![false; count];
+    for index in told {
+        let told = is_told.get_mut(index as usize).ok_or(Failure::Protocol)?;
+        if std::mem::replace(told, true) {
+            return Err(Failure::Protocol);
+        }
+    }
+    if is_told.contains(&false) { Err(Failure::Protocol) } else { Ok(()) }
 }

@@ -13,7 +13,7 @@ use super::job::{JobError, Session};
 use super::origin::Told;
 use super::source::{self, Uploads};
 use super::walk::{self, Found, Walked};
-use super::{Ended, Observer, Plan, file, group, links, moving, prune};
+use super::{Ended, Observer, Plan, file, group, hard_links, links, moving, prune};
 use crate::connect::ticket;
 use crate::jobs::Jobs;
 use crate::progress::Counters;
@@ -249,6 +249,7 @@ async fn all_work(session: Arc<Session>, found: Arc<Found>, backlog: Arc<Backlog
     }
     outcome?;
     let Some(walked) = found.walked().await else { return Ok(()) };
+    hard_links::send(&session, &walked).await?;
     if let Some(deletion) = session.plan.delete {
         prune::run(&session, &walked, deletion).await?;
     }

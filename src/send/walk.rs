@@ -5,6 +5,7 @@
 
 mod listed;
 mod listings;
+mod names;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -17,10 +18,13 @@ use tokio::sync::{Mutex, mpsc, watch};
 pub use self::listed::PathList;
 use self::listed::{ALL_LEVELS, Met};
 use self::listings::Listings;
+pub(super) use self::names::{FurtherSource, How, NamesPage, Settled, SharedFile, Told, page};
+use self::names::{Meeting, Names};
 use super::labels::LabelReader;
 use super::links::{LinkWork, ReadLink, SourceLink};
 use super::{Filters, Observer, Plan, Problem};
 use crate::progress::Counters;
+use crate::protocol::dry_run::Would;
 use crate::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, Name, NameError, name_hash};
 use crate::protocol::failure::Failure;
 use crate::protocol::keep::Keep;
@@ -80,7 +84,7 @@ pub(super) struct SourceDirectory {
     /// The file system that its source lies on, where no other is to be entered.
     only_device: Option<u64>,
     /// As it is shown to people.
-    shown: Vec<u8>,
+    shown: Arc<[u8]>,
     node: Option<Arc<Node>>,
 }
 
@@ -94,6 +98,8 @@ pub(super) struct SourceFile {
     pub(super) listed: Metadata,
     /// Owner and extended attributes, where any of them are carried.
     pub(super) labels: Option<Arc<Labels>>,
+    /// Where it has several names, and they are to be names of one copy.
+    pub(super) shared: Option<Arc<SharedFile>>,
 }
 
 impl SourceDirectory {
@@ -127,6 +133,20 @@ fn path_of(holder: &SourceDirectory, name: &Name) -> Vec<u8> {
 }
 
 impl SourceFile {
+    /// Its target is trusted by length and time.
+    pub(super) fn is_trusted(&self, before: Metadata) {
+        if let Some(shared) = &self.shared {
+            shared.settle(Settled { before, how: How::Trusted });
+        }
+    }
+
+    /// In a dry run: this would become of it.
+    pub(super) fn is_foreseen(&self, before: Metadata, would: Would) {
+        if let Some(shared) = &self.shared {
+            shared.settle(Settled { before, how: How::Foreseen(would) });
+        }
+    }
+
     /// Its path as it is shown to people.
     pub(super) fn shown(&self) -> Vec<u8> {
         self.directory.shown_of(&self.name)
@@ -163,6 +183,10 @@ pub(super) struct Walked {
     pub(super) directories: Vec<Arc<Node>>,
     /// Names of directories, where what has no source is to be removed.
     pub(super) listings: Vec<Listing>,
+    /// Further names of files, those of one file after each other.
+    pub(super) further_names: Vec<Arc<FurtherSource>>,
+    /// Files that have others, of which none was met.
+    pub(super) lone_names: Vec<Arc<SharedFile>>,
 }
 
 /// The names that a directory of the source holds, as hashes ([`name_hash`]), rising.
@@ -209,6 +233,7 @@ pub(super) fn start(disk: Arc<dyn Disk>, plan: &Plan, counters: Arc<Counters>, o
             met: None,
             levels: ALL_LEVELS,
             listings,
+            names: keep.hard_links.then(Names::default),
             stopped: false,
         };
         for source in &sources {
@@ -221,8 +246,10 @@ pub(super) fn start(disk: Arc<dyn Disk>, plan: &Plan, counters: Arc<Counters>, o
         walk.flush_links();
         walk.counters.walk_finished();
         let listings = walk.listings.map(|listings| listings.finish(&walk.tops)).unwrap_or_default();
+        let (further_names, lone_names) = walk.names.map(Names::finish).unwrap_or_default();
+        let all = Walked { directories: walk.directories, listings, further_names, lone_names };
         // A walk that was stopped has not seen everything: nothing follows from what it did not see.
-        if !walk.stopped && walked.send(Some(Arc::new(Walked { directories: walk.directories, listings }))).is_err() {
+        if !walk.stopped && walked.send(Some(Arc::new(all))).is_err() {
             tracing::debug!("the transfer ended before the walk");
         }
     });
@@ -293,6 +320,8 @@ struct Walk {
     levels: u32,
     /// What the directories hold, where that is to be known in the end.
     listings: Option<Listings>,
+    /// Files with several names, where these are to be names of one copy.
+    names: Option<Names>,
     stopped: bool,
 }
 
@@ -322,7 +351,7 @@ impl Walk {
                     parent.as_os_str().as_bytes().to_vec()
                 };
                 let only_device = self.filters.one_file_system.then_some(metadata.device);
-                let holder = Arc::new(SourceDirectory { handle, only_device, shown, node: None });
+                let holder = Arc::new(SourceDirectory { handle, only_device, shown: shown.into(), node: None });
                 self.item(&holder, name, Some(metadata.kind), Some(metadata));
             }
             Err(error) => self.missing(shown, &error),
@@ -333,7 +362,7 @@ impl Walk {
     fn source_directory(&self, path: &Path, shown: &[u8]) -> std::io::Result<SourceDirectory> {
         let handle = self.disk.open_directory(path)?;
         let only_device = self.only_device_of(handle.as_ref())?;
-        Ok(SourceDirectory { handle, only_device, shown: shown.to_vec(), node: None })
+        Ok(SourceDirectory { handle, only_device, shown: shown.into(), node: None })
     }
 
     fn only_device_of(&self, directory: &dyn Directory) -> std::io::Result<Option<u64>> {
@@ -482,7 +511,7 @@ impl Walk {
         // One that lies on another file system than its source is made all the same, as a place to mount on.
         if device == holder.only_device {
             let only_device = holder.only_device;
-            let directory = Arc::new(SourceDirectory { handle, only_device, shown, node: Some(node) });
+            let directory = Arc::new(SourceDirectory { handle, only_device, shown: shown.into(), node: Some(node) });
             self.enter_levels(self.levels, &directory);
         }
     }
@@ -544,6 +573,16 @@ impl Walk {
     }
 
     fn file(&mut self, directory: &Arc<SourceDirectory>, name: Name, listed: Metadata) {
+        let meeting = self.names.as_mut().map_or(Meeting::Alone, |names| names.meet(directory, &name, &listed));
+        let shared = match meeting {
+            Meeting::Alone => None,
+            Meeting::First(shared) => Some(shared),
+            Meeting::Further => return self.counters.files_found(1),
+            Meeting::TooMany => {
+                self.observer.failed(&directory.shown_of(&name), Failure::TooManyHardLinks, None);
+                None
+            }
+        };
         let labels = match self.labels_of_file(directory, &name, &listed) {
             Ok(labels) => labels,
             Err(problem) => {
@@ -553,7 +592,7 @@ impl Walk {
         };
         self.counters.files_found(1);
         self.counters.bytes_found(listed.length_bytes);
-        let mut file = SourceFile { directory: Arc::clone(directory), name, place: None, listed, labels };
+        let mut file = SourceFile { directory: Arc::clone(directory), name, place: None, listed, labels, shared };
         if listed.length_bytes <= SMALL_FILE_BYTES_MAX {
             self.builder.add(file);
             if self.builder.is_full() {

@@ -52,6 +52,13 @@ pub struct MetadataArguments {
     #[arg(long, requires = "owner", overrides_with = "suid")]
     pub suid: bool,
 
+    /// Keep several names of one file as names of one copy
+    ///
+    /// Those that are met within the transfer: the first travels as a file, the others become hard links to it once all
+    /// files are done. Without this each name gets a copy of its own.
+    #[arg(short = 'H', long, overrides_with = "hard_links")]
+    pub hard_links: bool,
+
     /// Leave holes in the copies where the sources have long runs of zeros
     ///
     /// Whole pieces of 64 KiB, wherever they come from. They take no space on the receiving disk, which is not reserved ahead
@@ -73,6 +80,7 @@ impl MetadataArguments {
             owner: self.owner,
             suid: self.suid && self.owner,
             sparse: self.sparse,
+            hard_links: self.hard_links,
         }
     }
 }
@@ -159,7 +167,7 @@ mod tests {
     #[test]
     fn special_bits_are_carried_with_their_owner_only() {
         assert!(Both::try_parse_from(["x", "--suid"]).is_err());
-        let keep = parsed(&["--suid", "--owner", "-X", "-A", "-l", "-S"]).0;
+        let keep = parsed(&["--suid", "--owner", "-X", "-A", "-l", "-S", "-H"]).0;
         assert_eq!(keep, Keep::ALL);
     }
 

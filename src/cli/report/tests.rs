@@ -48,7 +48,7 @@ impl Write for Closed {
 
 fn file(path: &[u8], length_bytes: u64) -> ReceiptFile {
     let attributes = Attributes { mode: 0o644, modified_seconds: 0, modified_nanoseconds: 0 };
-    ReceiptFile { path: path.to_vec(), length_bytes, root: [0; 32], proof: FULL, attributes, is_link: false }
+    ReceiptFile { path: path.to_vec(), length_bytes, root: [0; 32], proof: FULL, attributes, kind: ReceiptKind::File }
 }
 
 const FULL: Proof = Proof { origin: Origin::Reread, stored: Stored::Device, durable: Durable::Yes };

@@ -150,7 +150,7 @@ impl Walk {
         let handle = handle.map_err(|error| super::Problem::reading(&error))?;
         let labels = self.labels_of_directory(Some(handle.as_ref()), &metadata, &shown);
         let (node, _) = self.node(holder, name, &metadata, labels).ok_or(Failure::PathTooLong)?;
-        Ok(Arc::new(SourceDirectory { handle, only_device: holder.only_device, shown, node: Some(node) }))
+        Ok(Arc::new(SourceDirectory { handle, only_device: holder.only_device, shown: shown.into(), node: Some(node) }))
     }
 
     /// The last name of a listed path: missing is a failure of its own here.
