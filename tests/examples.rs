@@ -83,11 +83,34 @@ fn rot(path: &Path) {
     set_modified(path, seconds, nanoseconds);
 }
 
+/// A program that runs beside a test and ends with it, however that ends.
+struct Beside {
+    running: Option<Running>,
+    end: Signal,
+}
+
+impl Beside {
+    fn new(running: Running, end: Signal) -> Self {
+        Self { running: Some(running), end }
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            running.signal(self.end);
+            if !std::thread::panicking() {
+                running.finish();
+            }
+        }
+    }
+}
+
 /// A standing receiver with one sender, who knows its key already, and its directory `in`.
 struct Vault {
     place: Place,
     address: String,
-    receiver: Running,
+    receiver: Beside,
 }
 
 impl Vault {
@@ -105,16 +128,15 @@ impl Vault {
         std::fs::write(&known, format!("{line}\n")).expect("a list");
         set_mode(&known, 0o600);
         let (address, _key) = line.split_once(' ').expect("address and key");
-        Self { address: address.to_owned(), place, receiver }
+        Self { address: address.to_owned(), place, receiver: Beside::new(receiver, Signal::TERM) }
     }
 
     fn at(&self, path: &str) -> String {
         format!("careful://{}/{path}", self.address)
     }
 
-    fn end(mut self) -> Place {
-        self.receiver.signal(Signal::TERM);
-        self.receiver.finish().exits(0);
+    fn end(self) -> Place {
+        drop(self.receiver);
         self.place
     }
 }
@@ -212,8 +234,8 @@ fn systemd_takes_the_units_of_the_night() {
 
 /// A PostgreSQL server of its own, which listens on a socket in its directory only.
 struct Postgresql {
+    _server: Beside,
     directory: tempfile::TempDir,
-    server: Option<Running>,
 }
 
 impl Postgresql {
@@ -246,7 +268,8 @@ impl Postgresql {
         let mut server = unprivileged("postgres");
         server.current_dir(directory.path()).args(["-c", "listen_addresses=", "-c", "fsync=off", "-D"]).arg(&data);
         let server = start(server.arg("-k").arg(directory.path()));
-        let started = Self { server: Some(server), directory };
+        // At once, without waiting for anybody.
+        let started = Self { _server: Beside::new(server, Signal::QUIT), directory };
         let place = Place::new();
         wait_for("the server", || run(&mut started.on(command(&place, "pg_isready", &["-q"]))).code == 0);
         Some(started)
@@ -256,18 +279,6 @@ impl Postgresql {
     fn on(&self, mut command: Command) -> Command {
         command.env("PGHOST", self.directory.path()).env("PGUSER", "admin").env("PGDATABASE", "postgres");
         command
-    }
-}
-
-impl Drop for Postgresql {
-    fn drop(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            // At once, without waiting for anybody.
-            server.signal(Signal::QUIT);
-            if !std::thread::panicking() {
-                server.finish();
-            }
-        }
     }
 }
 
