@@ -301,6 +301,29 @@ fn what_falls_silent_goes_on_through_ssh_or_by_another_ssh() {
 }
 
 #[test]
+fn a_way_that_is_blocked_for_a_while_is_used_again() {
+    let mut all = Vec::new();
+    for way in BOTH_WAYS {
+        let Some(between) = Between::new() else { return };
+        let mut under_way = UnderWay::new(between, way, &[]);
+        under_way.change(|hosts| {
+            drop_udp(hosts);
+            drop_ssh(hosts);
+        });
+        all.push(under_way);
+    }
+    for mut under_way in all {
+        let hosts = &under_way.between.hosts;
+        // So both the ssh that hangs and another one are tried.
+        let running = &mut under_way.running;
+        wait_for("another ssh", || running.has_ended() || hosts.running(Host::One, "ssh").len() == 2);
+        assert!(!running.has_ended());
+        hosts.shell(Host::Other, "nft delete table inet careful").exits(0);
+        under_way.finish().exits(0);
+    }
+}
+
+#[test]
 fn an_address_that_changes_under_quic_is_followed() {
     let mut all = Vec::new();
     for way in BOTH_WAYS {

@@ -50,6 +50,8 @@ pub struct Started {
     listener: Option<Listener>,
     /// The process, once it was started.
     running: Option<Running>,
+    /// Nothing was heard of it when it was last called on every way.
+    is_silent: bool,
 }
 
 /// A receiver that was started.
@@ -142,7 +144,7 @@ impl Meeting {
     }
 
     fn started(start: Start, remarks: Remarks) -> Self {
-        Self::Started(Box::new(Started { start, remarks, listener: None, running: None }))
+        Self::Started(Box::new(Started { start, remarks, listener: None, running: None, is_silent: false }))
     }
 
     /// Connects, starting the receiver anew if it has ended.
@@ -188,47 +190,77 @@ impl Meeting {
         if let Self::Started(started) = self
             && let Some(running) = started.running
         {
-            running.finish().await;
+            if let Some((pipe, listener)) = running.pipe {
+                drop(listener);
+                pipe.finish(CLOSE_WAIT).await;
+            }
+            let status = running.child.finish().await;
+            tracing::debug!("the receiver ended: {status:?}");
         }
-    }
-}
-
-impl Running {
-    /// Lets it end and waits for it, not for ever.
-    async fn finish(self) {
-        if let Some((pipe, listener)) = self.pipe {
-            drop(listener);
-            pipe.finish(CLOSE_WAIT).await;
-        }
-        let status = self.child.finish().await;
-        tracing::debug!("the receiver ended: {status:?}");
     }
 }
 
 impl Started {
     async fn connect(&mut self, environment: &Environment, key: &KeyPair) -> Result<Met, MeetError> {
-        if self.running.as_mut().is_none_or(|running| running.child.has_ended()) {
-            self.running = None;
-            self.running = Some(self.start(environment, key).await?);
+        if self.start.pipe() == Pipe::Ssh && self.listener.is_none() {
+            self.listener = Some(listen_everywhere(environment.packets.as_ref(), key)?);
         }
-        let met = self.meet(environment, key).await;
-        if met.as_ref().is_err_and(MeetError::is_silence)
-            && self.start.pipe() == Pipe::Ssh
-            && let Some(running) = self.running.take()
-        {
-            // ssh may wait for ever on a way that is no more, as after a change of address: the next one finds another.
-            tracing::debug!("nothing is heard of the receiver, so ssh is started anew");
-            running.finish().await;
-        }
+        let alive = self.running.take().and_then(|mut running| (!running.child.has_ended()).then_some(running));
+        let mut running = match alive {
+            Some(mut old) if self.is_silent => match self.meet_or_start(&mut old, environment, key).await {
+                Either::Met(met) => {
+                    (self.running, self.is_silent) = (Some(old), false);
+                    return Ok(met);
+                }
+                Either::Started(Ok(running)) => *running,
+                Either::Started(Err(error)) => {
+                    self.running = Some(old);
+                    return Err(error);
+                }
+            },
+            Some(running) => running,
+            None => self.start(environment, key).await?,
+        };
+        let met = self.meet(&mut running, environment, key).await;
+        self.running = Some(running);
+        self.is_silent = self.listener.is_some() && met.as_ref().is_err_and(MeetError::is_silence);
         met
     }
 
+    /// ssh may wait for ever on a way that is no more, as after a change of address: so another one is started, which finds
+    /// the way that there is now. Meanwhile the old one is tried on: the new one may not come through either, or ask
+    /// for a password that nobody is there to type.
+    async fn meet_or_start(&self, old: &mut Running, environment: &Environment, key: &KeyPair) -> Either {
+        tracing::debug!("nothing is heard of the receiver: ssh is started anew");
+        let first = {
+            let meeting = async {
+                while !old.child.has_ended() {
+                    match self.meet(old, environment, key).await {
+                        Ok(met) => return met,
+                        Err(error) if error.is_silence() => {}
+                        Err(_useless) => break,
+                    }
+                }
+                std::future::pending().await
+            };
+            tokio::select! {
+                met = meeting => Either::Met(met),
+                started = self.start(environment, key) => Either::Started(started.map(Box::new)),
+            }
+        };
+        if let Either::Started(_) = &first {
+            for listener in self.listener.iter().chain(old.pipe.as_ref().map(|(_, listener)| listener)) {
+                listener.stop_meeting().await;
+            }
+        }
+        first
+    }
+
     /// Connects to the receiver that was started.
-    async fn meet(&mut self, environment: &Environment, key: &KeyPair) -> Result<Met, MeetError> {
-        let Self { listener, running: Some(running), start, .. } = self else { return Err(WireError::NoAnswer.into()) };
+    async fn meet(&self, running: &mut Running, environment: &Environment, key: &KeyPair) -> Result<Met, MeetError> {
         let Running { child, ticket, pipe } = running;
         let connecting = async {
-            match (start, listener, pipe) {
+            match (&self.start, &self.listener, pipe) {
                 (Start::Ssh(ssh), Some(listener), Some((_, pipe))) => {
                     across(ssh.transport, listener, pipe, ticket).await
                 }
@@ -249,19 +281,16 @@ impl Started {
         Ok(Met { connection, token: ticket.token, fell_back })
     }
 
-    async fn start(&mut self, environment: &Environment, key: &KeyPair) -> Result<Running, MeetError> {
+    /// Starts the receiver. From now on the listener, where there is one, expects it and nobody else.
+    async fn start(&self, environment: &Environment, key: &KeyPair) -> Result<Running, MeetError> {
         let pipe = self.start.pipe();
         // Within one host nothing lies between, and the two may have one port only.
         let ports = environment.packets.ports().filter(|_ports| pipe == Pipe::Ssh);
         let mut caller = Caller { key: key.public(), pipe, ports, addresses: Vec::new() };
-        let Start::Ssh(ssh) = &self.start else {
+        let (Start::Ssh(ssh), Some(listener)) = (&self.start, &self.listener) else {
             let (child, ticket) = Child::start(&self.start, &caller, &self.remarks).await?;
             return Ok(Running { child, ticket, pipe: None });
         };
-        if self.listener.is_none() {
-            self.listener = Some(listen_everywhere(environment.packets.as_ref(), key)?);
-        }
-        let Some(listener) = &self.listener else { return Err(WireError::NoAnswer.into()) };
         caller.addresses = reachable(listener.local_address()?);
         let (started, seen) = tokio::join!(Child::start(&self.start, &caller, &self.remarks), ssh.addresses_seen());
         let (mut child, mut ticket) = started?;
@@ -281,6 +310,14 @@ impl Started {
         };
         Ok(Running { child, ticket, pipe })
     }
+}
+
+/// What came first.
+enum Either {
+    /// A connection to the receiver that was there.
+    Met(Met),
+    /// Another receiver, or that none could be started.
+    Started(Result<Box<Running>, MeetError>),
 }
 
 /// Meets a receiver on another host by UDP, or else through the pipe to it; tells whether that was a way out.
