@@ -64,6 +64,10 @@ pub trait Observer: Send + Sync + Debug {
     }
     /// Something the person should know, that is no failure.
     fn notice(&self, words: &str);
+    /// The same about one file, by its source's path.
+    fn notice_about(&self, path: &[u8], words: &str) {
+        self.notice(&format!("'{}' {words}", String::from_utf8_lossy(path)));
+    }
     /// Everything is told anew from here on: the other side, that tells it, was started again.
     fn started_over(&self) {}
     /// Called by the walk between two entries, on a thread that may wait: who passes on what it is told may let it wait

@@ -130,20 +130,25 @@ const CASES: &[Case<'_>] = &[
     }),
 ];
 
+/// The same words for push or pull: in a pull the sources are far.
+fn words_of(way: &str, words: &[&str]) -> Vec<String> {
+    let is_source = |word: &str| way == "pull" && (["s", "nothing"].contains(&word) || word.starts_with("s/"));
+    words.iter().map(|word| if is_source(word) { format!("far:{word}") } else { (*word).to_owned() }).collect()
+}
+
+fn go(place: &Place, way: &str, words: &[&str]) -> Ran {
+    if way == "push" { place.send(words) } else { pull(place, words) }
+}
+
 #[test]
 fn a_dry_run_changes_nothing_and_tells_what_the_true_run_does() {
     for (row, (words, base, change)) in CASES.iter().enumerate() {
         for way in ["push", "pull"] {
             let place = place();
             change(&place);
-            let words: Vec<String> = (0..words.len())
-                .map(|index| match words[index].starts_with('s') || words[index] == "nothing" {
-                    true if way == "pull" => format!("far:{}", words[index]),
-                    _ => words[index].to_owned(),
-                })
-                .collect();
+            let words = words_of(way, words);
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            let go = |words: &[&str]| if way == "push" { place.send(words) } else { pull(&place, words) };
+            let go = |words: &[&str]| go(&place, way, words);
             let before = everything(&place);
             let dry = go(&[&["--dry-run"], &words[..]].concat());
             assert_eq!(everything(&place), before, "row {row}, {way}: something changed");
@@ -171,15 +176,19 @@ fn what_would_be_deleted_or_removed_is_told_and_stays() {
         (&["--move", "--receipts", "receipts", "s/", "d/s"], "d/s", |_| {}),
     ];
     for (row, (words, base, change)) in cases.into_iter().enumerate() {
-        let place = place();
-        change(&place);
-        let words = [&["--links", "--exclude=fifo"], words].concat();
-        let before = everything(&place);
-        let dry = place.send(&[&["-n"], &words[..]].concat());
-        assert_eq!(everything(&place), before, "row {row}: something changed");
-        let ran = place.send(&words);
-        assert_eq!(foreseen(&dry), done(&ran, &before, &place, base), "row {row}: {words:?}");
-        assert_eq!(dry.code, ran.code, "row {row}: {dry:?}");
+        for way in ["push", "pull"] {
+            let place = place();
+            change(&place);
+            let words = [&["--links", "--exclude=fifo"], words].concat();
+            let words = words_of(way, &words);
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let before = everything(&place);
+            let dry = go(&place, way, &[&["-n"], &words[..]].concat());
+            assert_eq!(everything(&place), before, "row {row}, {way}: something changed");
+            let ran = go(&place, way, &words);
+            assert_eq!(foreseen(&dry), done(&ran, &before, &place, base), "row {row}, {way}: {words:?}");
+            assert_eq!(dry.code, ran.code, "row {row}, {way}: {dry:?}");
+        }
     }
 }
 

@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use careful::connect::meeting::{Meeting, Met};
 use careful::connect::ticket::{Ticket, token_proof};
-use careful::outcome::{Ended, Observer};
+use careful::outcome::{Ended, Foreseen, Observer};
 use careful::progress::Counters;
 use careful::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, FileEntry, Name};
 use careful::protocol::failure::Failure;
-use careful::protocol::limits::{REPORT_PATH_BYTES_MAX, REPORTS_PER_ANSWER, REQUEST_WORDS_MAX};
-use careful::protocol::message::{Begin, FromReceiver, FromSender, GroupFile};
+use careful::protocol::limits::{NOTICES_MAX, REPORT_PATH_BYTES_MAX, REPORTS_PER_ANSWER, REQUEST_WORDS_MAX};
+use careful::protocol::message::{Begin, FromReceiver, FromSender, GroupFile, Prune};
 use careful::protocol::receipt::{Receipt, Stored};
-use careful::protocol::request::{FromPuller, Report, Request, ToPuller};
+use careful::protocol::request::{Detail, FromPuller, Report, Request, ToPuller};
 use careful::protocol::terms::Terms;
 use careful::receive::Asked;
 use careful::receive::pull::Pull;
@@ -56,7 +56,20 @@ impl Observer for Told {
     fn committed(&self, _receipt: &Receipt, _signature: &[u8; 64], _unchanged: &[bool]) {
         self.add("committed", b"");
     }
-    fn notice(&self, _words: &str) {}
+    fn deleted(&self, path: &[u8]) {
+        self.add("deleted", path);
+    }
+    fn source_removed(&self, path: &[u8]) {
+        self.add("removed", path);
+    }
+    fn foreseen(&self, what: Foreseen, path: &[u8], _length_bytes: u64) {
+        self.add(&format!("{what:?}"), path);
+    }
+    fn notice(&self, words: &str) {
+        if words.starts_with("far: ") {
+            self.add("notice", words.as_bytes());
+        }
+    }
 }
 
 /// The false sender's side of one connection.
@@ -94,7 +107,20 @@ fn begin() -> Begin {
 }
 
 /// Pulls `good` from a sender that does this with each connection.
-async fn pull_from<F>(place: &Path, retry_for: Duration, mut sender: impl FnMut(Asking) -> F) -> (Ended, Vec<String>)
+async fn pull_from<F>(place: &Path, retry_for: Duration, sender: impl FnMut(Asking) -> F) -> (Ended, Vec<String>)
+where
+    F: Future<Output = ()>,
+{
+    pull_asking(place, retry_for, |asked| asked, sender).await
+}
+
+/// The same, asking for something else.
+async fn pull_asking<F>(
+    place: &Path,
+    retry_for: Duration,
+    change: impl FnOnce(Asked) -> Asked,
+    mut sender: impl FnMut(Asking) -> F,
+) -> (Ended, Vec<String>)
 where
     F: Future<Output = ()>,
 {
@@ -108,9 +134,10 @@ where
     let pull = Pull {
         environment,
         identity: Arc::new(KeyPair::generate().unwrap()),
-        asked: Asked::new(vec![b"good".to_vec()], place.join("inbox"), Arc::clone(&told) as Arc<dyn Observer>),
+        asked: change(Asked::new(vec![b"good".to_vec()], place.join("inbox"), Arc::clone(&told) as Arc<dyn Observer>)),
         words: Vec::new(),
-        all_is_sent: true,
+        list: None,
+        host: "far".to_owned(),
         umask: 0o022,
         open_files_max: 64,
         retry_for,
@@ -283,7 +310,7 @@ async fn ask(connection: &Connection, token: [u8; 16], change: impl FnOnce(&mut 
     let (mut outgoing, incoming) = connection.open_job().await.unwrap();
     let proof = token_proof(&token, &connection.exporter().unwrap());
     let sources = vec![b"/nothing/there".to_vec().into()];
-    let mut request = Request { minor: 0, proof, heard: 0, sources, words: Vec::new() };
+    let mut request = Request { minor: 0, proof, heard: 0, sources, words: Vec::new(), list: None };
     change(&mut request);
     outgoing.send(&FromPuller::Request(request)).await.unwrap();
     (outgoing, incoming)
@@ -330,4 +357,97 @@ async fn who_says_to_have_heard_what_was_never_told_is_dropped() {
     let (mut outgoing, _incoming) = ask(&connection, token, |_request| {}).await;
     outgoing.send(&FromPuller::Heard(100)).await.unwrap();
     assert_eq!(closed_because(&connection).await, Some(CloseReason::Protocol));
+}
+
+fn table(directory: Option<&str>) -> DirectoryTable {
+    let attributes = Attributes { mode: 0o755, modified_seconds: 0, modified_nanoseconds: 0 };
+    let entry = |name: &str| DirectoryEntry { parent: None, name: Name::new(name.as_bytes()).unwrap(), attributes };
+    DirectoryTable::new(directory.into_iter().map(entry).collect()).unwrap()
+}
+
+async fn offer_directory(asking: &Asking, terms: Terms, name: &str) {
+    let directories = table(Some(name));
+    let (mut outgoing, mut incoming) = asking.connection.open_job().await.unwrap();
+    let meant = terms.group(&directories, &[]);
+    outgoing.send(&FromSender::OfferGroup { directories, files: Vec::new(), meant }).await.unwrap();
+    assert_eq!(incoming.receive().await.unwrap(), Some(FromReceiver::GroupAnswer(Vec::new())));
+}
+
+/// Has this directory (none: the destination) gone through for what has no source.
+async fn prune(asking: &Asking, terms: Terms, directory: Option<&str>) -> Option<FromReceiver> {
+    let directories = table(directory);
+    let directory = directory.map(|_| 0);
+    let prune = Prune { directories, directory, first: 0, last: u64::MAX, kept: Vec::new(), remove: true };
+    let (mut outgoing, mut incoming) = asking.connection.open_job().await.unwrap();
+    let meant = terms.prune(&prune);
+    outgoing.send(&FromSender::Prune { prune, meant }).await.unwrap();
+    incoming.receive().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sender_removes_nothing_beside_what_was_asked_for_nor_more_than_may_go() {
+    for (row, is_asked) in [true, false].into_iter().enumerate() {
+        let place = place();
+        for old in ["inbox/beside", "inbox/good/1", "inbox/good/2", "inbox/good/3"] {
+            std::fs::create_dir_all(place.path().join(old)).unwrap();
+        }
+        let answers = Arc::new(Mutex::new(Vec::new()));
+        let change = |asked| Asked { delete: is_asked.then(Vec::new), max_delete: Some(2), ..asked };
+        let (_ended, told) = pull_asking(place.path(), Duration::ZERO, change, |mut asking| {
+            let answers = Arc::clone(&answers);
+            async move {
+                let begin = Begin { delete: Some(Vec::new()), ..begin() };
+                let (_outgoing, _incoming, answer) = asking.begin(&begin).await;
+                let Some(FromReceiver::Ready(ready)) = answer else {
+                    answers.lock().unwrap().push(answer);
+                    return asking.connection.close(CloseReason::Done);
+                };
+                let terms = Terms::new(&begin, &ready);
+                for directory in [None, Some("beside"), Some("good"), Some("good")] {
+                    if answers.lock().unwrap().len() == 3 {
+                        offer_directory(&asking, terms, "good").await;
+                    }
+                    let answer = prune(&asking, terms, directory).await;
+                    answers.lock().unwrap().push(answer);
+                }
+                asking
+                    .report(Report::Failed { path: b"good".to_vec(), failure: Failure::SourceIo, detail: None })
+                    .await;
+                asking.report(Report::SourceRemoved(b"good".to_vec())).await;
+                asking.connection.closed().await;
+            }
+        })
+        .await;
+        let answers = answers.lock().unwrap().clone();
+        let refused = Some(FromReceiver::Refused(Failure::NotAskedFor));
+        assert!(place.path().join("inbox/beside").exists());
+        if !is_asked {
+            assert_eq!(answers, [Some(FromReceiver::Refused(Failure::DeleteNotAllowed))], "row {row}");
+            continue;
+        }
+        // The third would have been right after an offer.
+        assert_eq!(answers[..3], [refused.clone(), refused.clone(), refused]);
+        let Some(FromReceiver::Pruned { removed, failed, is_last: true }) = &answers[3] else { panic!("{answers:?}") };
+        assert_eq!((removed.len(), failed.len(), failed[0].failure), (2, 1, Failure::TooManyToDelete));
+        assert_eq!(std::fs::read_dir(place.path().join("inbox/good")).unwrap().count(), 1);
+        // That it removed a source nobody asked for, and so the report ended the transfer.
+        assert_eq!((told.len(), &told[2][..]), (3, "SourceIo good"), "{told:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notices_are_shown_in_our_own_words_and_not_without_end() {
+    let place = place();
+    let (_ended, told) = pull_from(place.path(), Duration::ZERO, |mut asking| async move {
+        for _ in 0..3 * NOTICES_MAX {
+            asking.report(Report::Notice { path: b"a\x1b".to_vec(), words: Detail::Words(0) }).await;
+        }
+        asking.report(Report::Notice { path: Vec::new(), words: Detail::Words(u8::MAX) }).await;
+        asking.report(Report::Complete).await;
+        asking.connection.closed().await;
+    })
+    .await;
+    assert_eq!(told.len(), NOTICES_MAX as usize + 1, "{told:?}");
+    assert_eq!(told[0], "notice far: 'a\u{1b}' a symbolic link");
+    assert_eq!(told[NOTICES_MAX as usize - 1], "notice far: further notices are not shown");
 }

@@ -287,12 +287,25 @@ fn t3_nothing_of_a_source_or_an_option_reaches_the_remote_command_line() {
 fn what_cannot_be_pulled_says_what_to_do() {
     let place = place();
     place.write("file", b"content");
+    place.write("long", &vec![b'a'; 200 << 10]);
     for (words, code, hint) in [
         (&["far:file", "other:file", "dst"][..], 2, "run careful-recv once for each"),
         (&["file", "dst"], 2, "careful-send SRC... DEST is enough"),
         (&["far:file"], 2, "where to?"),
         (&["far:file", "far:dst"], 2, "run careful-send on the host of the sources"),
         (&["--exclude-from=missing", "far:file", "dst"], 2, "cannot read the patterns"),
+        (&["--files-from=missing", "far:file", "dst"], 2, "cannot read the list missing"),
+        (&["--files-from=long", "far:file", "dst"], 2, "longer than the 128 KiB"),
+        (&["--files-from=file", "far:file", ":other", "dst"], 2, "--files-from goes with one SRC"),
+        (&["--move", "far:file", "dst"], 2, "--receipts"),
+        (&["--move", "--receipts=r", "--stored=cache", "far:file", "dst"], 2, "--move needs the whole proof"),
+        (&["--move", "--receipts=r", "--delete", "far:file", "dst"], 2, "--delete"),
+        (&["--max-delete=1", "far:file", "dst"], 2, "--delete"),
+        (&["--bwlimit=slow", "far:file", "dst"], 2, "a number of KiB a second"),
+        (&["-", "dst"], 2, "standard input) cannot be pulled"),
+        (&["--listen", "dst", "--delete"], 2, "--delete is asked of the sender"),
+        (&["--listen", "dst", "--dry-run"], 2, "--dry-run is asked of the sender"),
+        (&["--listen", "dst", "--files-from=file"], 2, "options of the sender's command line"),
         (&["--listen", "dst", "--quick"], 2, "asked of the sender"),
         (&["--remote-path=/nowhere/careful-send", "far:file", "dst"], 5, "--remote-path"),
         (&["far:file", "no/such/dst"], 11, "create the directory"),
@@ -307,4 +320,128 @@ fn what_cannot_be_pulled_says_what_to_do() {
         assert_eq!(ran.code, code, "{words:?}: {ran:?}");
         assert!(ran.stderr.contains(hint), "{words:?}: {ran:?}");
     }
+}
+
+/// The same in a push and in a pull: exit code, what is left at both sides, and what was told.
+#[track_caller]
+fn assert_as_in_a_push(words: &[&str], sources: usize, prepare: impl Fn(&support::Place)) {
+    let mut seen = Vec::new();
+    for way in ["push", "pull"] {
+        let place = place();
+        prepare(&place);
+        let options = words.len() - 1 - sources;
+        let place_of = |index: usize, word: &str| match index {
+            index if (options..options + sources).contains(&index) && way == "pull" => format!("far:{word}"),
+            _ => word.to_owned(),
+        };
+        let words: Vec<String> = words.iter().enumerate().map(|(index, word)| place_of(index, word)).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let ran = if way == "push" { place.send(&words) } else { pull(&place, &words) };
+        let told = |event: &str| {
+            let paths =
+                ran.events_of(event).into_iter().map(|event| event["path"].as_str().expect("a path").to_owned());
+            paths.collect::<std::collections::BTreeSet<_>>()
+        };
+        let told = [told("deleted"), told("source-removed"), told("receipt"), told("skipped")];
+        let counts = ["files", "deleted", "removed_sources", "failed_files"].map(|count| ran.count(count));
+        let left = |top: &str| {
+            let mut tree = if place.has(top) { tree(&place.path(top)) } else { Default::default() };
+            // The two places were not made at the same time.
+            tree.values_mut().for_each(|item| item.modified = (0, 0));
+            tree
+        };
+        seen.push((ran.code, counts, told, ran.failed(), left("s"), left("d")));
+    }
+    assert_eq!(seen[0], seen[1], "{words:?}");
+}
+
+fn sources(place: &support::Place) {
+    for (path, content) in [("s/a", "a"), ("s/dir/b", "b"), ("s/dir/deep/c", "c"), ("s/x.bak", "x"), ("t/e", "e")] {
+        place.write(path, content.as_bytes());
+    }
+    place.random("s/large", 2 * CHUNK + 1, 1);
+    place.directory("s/empty");
+    for old in ["d/old", "d/s/old", "d/s/dir/old", "d/s/gone/f", "d/s/y.bak", "d/t/old"] {
+        place.write(old, b"old");
+    }
+}
+
+#[test]
+fn what_has_no_source_is_deleted_as_in_a_push() {
+    for words in [
+        &["--delete", "s", "d"][..],
+        &["--delete", "s/", "d/s"],
+        &["--delete", "--exclude=*.bak", "s", "d"],
+        &["--delete", "--delete-excluded", "--exclude=*.bak", "s", "d"],
+        &["--delete", "--max-delete=2", "s", "d"],
+        &["--delete", "--max-delete=5", "s", "d"],
+    ] {
+        assert_as_in_a_push(words, 1, sources);
+    }
+    assert_as_in_a_push(&["--delete", "s", "t", "d"], 2, sources);
+    // After a failure nothing goes.
+    assert_as_in_a_push(&["--delete", "s", "nothing", "d"], 2, sources);
+    let place = place();
+    sources(&place);
+    let ran = pull(&place, &["--delete", "far:s", "far:nothing", "d"]).exits(23);
+    assert!(ran.stderr.contains("far: nothing was deleted, because not everything was transferred"), "{ran:?}");
+}
+
+#[test]
+fn sources_are_moved_as_in_a_push_and_only_with_receipts_that_are_stored() {
+    let probe = place();
+    if words_possible(&probe.path("")) != ["reread", "device", "yes"] {
+        return skipped("no receipt proves everything on this file system, so nothing is moved");
+    }
+    for words in [
+        &["--move", "--receipts", "receipts", "s", "d"][..],
+        &["--move", "--receipts", "receipts", "s/", "d/s"],
+        &["--move", "--receipts", "receipts", "--exclude=*.bak", "s", "d"],
+        &["--move", "--receipts", "receipts", "--no-replace", "s", "d"],
+    ] {
+        assert_as_in_a_push(words, 1, |place| {
+            sources(place);
+            place.write("d/s/a", b"another");
+        });
+    }
+    // Every write to this file fails: the receipt is not stored, and nothing goes.
+    let place = place();
+    sources(&place);
+    let before = tree(&place.path("s"));
+    let ran = pull(&place, &["--move", "--receipts", "/dev/full", "far:s", "d"]);
+    assert_eq!(ran.code, 11, "{ran:?}");
+    assert_eq!((ran.count("removed_sources"), tree(&place.path("s"))), (0, before));
+}
+
+#[test]
+fn a_list_is_read_here_and_sent_there() {
+    let with_list = |list: &'static [u8]| {
+        move |place: &support::Place| {
+            sources(place);
+            place.write("list", list);
+        }
+    };
+    let lists = [&b"a\ndir/b\n\n# none\nnothing\n"[..], b"dir/\nempty\n", b"./dir/deep/c\n../t/e\n", b".\n", b""];
+    for list in lists {
+        assert_as_in_a_push(&["--files-from", "list", "s", "d"], 1, with_list(list));
+    }
+    assert_as_in_a_push(&["-r", "--files-from", "list", "s", "d"], 1, with_list(b"dir"));
+    assert_as_in_a_push(&["-0", "--files-from", "list", "s", "d"], 1, with_list(b"a\0dir/b\0"));
+    let place = place();
+    sources(&place);
+    place.write("list", b"dir/b\n");
+    #[expect(clippy::disallowed_types, reason = "what a shell gives a program as its standard input")]
+    let input = std::fs::File::open(place.path("list")).expect("a list").into();
+    let running = support::start_with_input(&mut command(&place, &["--files-from=-", "far:s", "d"]), input);
+    assert_eq!(running.finish().exits(0).receipted(), ["dir/b"]);
+}
+
+#[test]
+fn what_the_far_side_notices_is_shown_here_under_its_name() {
+    let place = place();
+    place.write("src/stale", b"content");
+    place.check(&["seal", "src"]).exits(0);
+    place.write("src/stale", b"other content");
+    let ran = pull(&place, &["far:src", "dst"]).exits(0);
+    assert!(ran.stderr.contains("far: 'src/stale' was changed since its record was made"), "{ran:?}");
 }

@@ -27,6 +27,20 @@ fn a_file_and_a_tree_arrive_with_modes_and_times() {
 }
 
 #[test]
+fn what_is_pulled_arrives_and_what_has_no_source_goes() {
+    let Some(far) = Far::new() else { return };
+    far.place.random("src/large", 3 * CHUNK + 5, 1);
+    far.place.random("src/below/small", 100, 2);
+    far.place.write("dst/src/old", b"old");
+    let dry = far.pull(&["-n", "--delete", &far.at("src"), "dst"]).exits(0);
+    assert_eq!(dry.events_of("foreseen").len(), 3);
+    assert!(far.place.has("dst/src/old") && !far.place.has("dst/src/large"));
+    let ran = far.pull(&["--delete", &far.at("src"), "dst"]).exits(0);
+    assert_eq!((ran.count("files"), ran.count("deleted")), (2, 1));
+    assert_eq!(tree(&far.place.path("dst/src")), tree(&far.place.path("src")));
+}
+
+#[test]
 fn the_destination_is_read_as_that_of_a_local_copy_is() {
     let Some(far) = Far::new() else { return };
     let rows = [

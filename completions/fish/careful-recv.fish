@@ -25,6 +25,7 @@ complete -c careful-recv -l include-from -d 'Read patterns to send from FILE, on
 complete -c careful-recv -l files-from -d 'Send only what FILE names, one path a line (- for standard input)' -r -F
 complete -c careful-recv -l min-size -d 'Leave out files smaller than SIZE' -r
 complete -c careful-recv -l max-size -d 'Leave out files larger than SIZE' -r
+complete -c careful-recv -l max-delete -d 'With --delete: if more than N files and directories would go, delete nothing and exit with 25' -r
 complete -c careful-recv -l listen -d 'Wait for one transfer, and print the ticket for it' -r
 complete -c careful-recv -l accept -d 'What the sender may bring beside content, permissions and times' -r -f -a "links\t'Symbolic links that stay within the receiving directory'
 outside-links\t'Symbolic links, wherever they lead'
@@ -55,6 +56,10 @@ complete -c careful-recv -s 4 -d 'Let ssh use IPv4 only'
 complete -c careful-recv -s 6 -d 'Let ssh use IPv6 only'
 complete -c careful-recv -s 0 -l from0 -d 'In the list of --files-from every path ends with a zero byte, as find -print0 writes it'
 complete -c careful-recv -s x -l one-file-system -d 'Do not enter directories on other file systems'
+complete -c careful-recv -l delete -d 'Delete what the directories that were sent hold at the destination and not in the source'
+complete -c careful-recv -l delete-excluded -d 'With --delete: also delete what --exclude leaves out'
+complete -c careful-recv -l move -d 'Remove each source file once its receipt is stored'
+complete -c careful-recv -s r -d 'With --files-from: enter the directories it names (else for habit: directories are always copied whole)'
 complete -c careful-recv -l replace -d 'Let the sender replace files that exist and differ'
 complete -c careful-recv -l allow-delete -d 'Let the sender delete what its directories hold here and not there'
 complete -c careful-recv -l stdio -d 'Started by careful-send: one line each way over standard input and output'

@@ -222,6 +222,18 @@ pub struct RecvArguments {
     #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
     pub selection: SelectionArguments,
 
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub deletion: DeletionArguments,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a docstring on a flattened field would replace the program's own description")]
+    pub moving: MovingArguments,
+
+    /// With --files-from: enter the directories it names (else for habit: directories are always copied whole)
+    #[arg(short = 'r', overrides_with = "recursive")]
+    pub recursive: bool,
+
     /// Wait for one transfer, and print the ticket for it
     ///
     /// On an address of this host, a port, or both, as in 192.0.2.1:4433 or :4433; without one on all addresses and any
@@ -320,13 +332,18 @@ impl Checked for RecvArguments {
 
     fn check(&self) -> Result<(), String> {
         self.mode()?;
-        if let (Some(_), Some(word)) = (&self.listen_on, self.words.first()) {
+        let mut others = self.words.iter().filter(|word| *word != b"--no-record");
+        if let (Some(_), Some(word)) = (&self.listen_on, others.next()) {
             let word = safe_name::safe(word);
             return Err(format!("{word} is asked of the sender: with --listen it stands on the sender's command line"));
         }
-        if self.selection.files_from.is_some() {
-            return Err("--files-from is not carried to another host: run careful-send with it there".to_owned());
+        if self.listen_on.is_some() && (self.selection.files_from.is_some() || self.recursive) {
+            return Err("--files-from and -r are options of the sender's command line".to_owned());
         }
+        if let Some((destination, sources)) = self.paths.split_last() {
+            self.selection.contradiction((sources, destination))?;
+        }
+        self.moving.contradiction(&self.sending)?;
         self.results.contradiction(&self.sending).map_or(Ok(()), Err)
     }
 }

@@ -24,7 +24,7 @@ use crate::protocol::limits::{BACK_WITHIN, GREETING_TIMEOUT};
 use crate::protocol::request::Request;
 use crate::seams::Environment;
 use crate::send::reporting::{Reporter, refuse};
-use crate::send::{Ended, Plan, run};
+use crate::send::{Ended, PathList, Plan, run};
 use crate::wire::identity::{KeyPair, random_bytes};
 
 /// Serves the receiver that started this process, and ends with it. The error is for a person.
@@ -69,10 +69,23 @@ async fn answer(environment: Environment, mut askers: Askers, token: [u8; 16], k
 
 /// What is asked for; nothing if the request is not understood. The receiver is the one that tries again.
 fn plan_of(request: &Request, environment: &Environment) -> Option<Plan> {
-    let Requested { sending, selection } = requested(request.words.iter().map(|word| word.as_slice()))?;
+    let Requested { sending, selection, deletion, move_sources } =
+        requested(request.words.iter().map(|word| word.as_slice()))?;
     // No file is read for it: `requested` lets none be named.
-    let filters = filters(&selection, false, environment.disk.as_ref()).ok()?;
+    let filters = filters(&selection, deletion.delete, environment.disk.as_ref()).ok()?;
     let sources: Vec<PathBuf> =
         request.sources.iter().map(|source| PathBuf::from(OsString::from_vec(source.to_vec()))).collect();
-    (!sources.is_empty()).then(|| Plan { retry_for: BACK_WITHIN, filters, ..plan(&sending, sources) })
+    let list = request.list.as_ref().map(|list| {
+        let bytes = std::io::Cursor::new(list.bytes.clone());
+        PathList::new(Box::new(bytes), list.zero, list.recursive)
+    });
+    let fits = if list.is_some() { sources.len() == 1 && !deletion.delete } else { !sources.is_empty() };
+    fits.then(|| Plan {
+        retry_for: BACK_WITHIN,
+        filters,
+        list,
+        delete: deletion.deletion(),
+        move_sources,
+        ..plan(&sending, sources)
+    })
 }

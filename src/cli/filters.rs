@@ -9,7 +9,8 @@ use std::path::Path;
 use super::arguments::{RuleWord, SelectionArguments};
 use super::exit_code::ExitCode;
 use super::reach::Stop;
-use crate::protocol::limits::{GUARD_BYTES_MAX, RULES_FILE_BYTES_MAX};
+use crate::protocol::limits::{GUARD_BYTES_MAX, REQUEST_BYTES_MAX, RULES_FILE_BYTES_MAX};
+use crate::protocol::request::ListedPaths;
 use crate::protocol::selection::Selection;
 use crate::seams::disk::Disk;
 use crate::send::{Filters, PathList};
@@ -55,15 +56,41 @@ pub(super) fn filters(arguments: &SelectionArguments, deletes: bool, disk: &dyn 
 /// The list of paths, where there is one, opened.
 pub(super) fn list(arguments: &SelectionArguments, recursive: bool, disk: &dyn Disk) -> Result<Option<PathList>, Stop> {
     let Some(path) = &arguments.files_from else { return Ok(None) };
-    let reader: Box<dyn Read + Send> = if path.as_os_str() == "-" {
-        Box::new(std::io::stdin())
-    } else {
-        disk.open_stream(path).map_err(|error| {
-            let hint = Some("name a file with one path a line, or - for standard input");
-            usage(format!("cannot read the list {}: {error}", path.display()), hint)
-        })?
-    };
-    Ok(Some(PathList::new(reader, arguments.from0, recursive)))
+    Ok(Some(PathList::new(open_list(path, disk)?, arguments.from0, recursive)))
+}
+
+/// The same, read whole, for another host.
+pub(super) fn list_to_send(
+    arguments: &SelectionArguments,
+    recursive: bool,
+    disk: &dyn Disk,
+) -> Result<Option<ListedPaths>, Stop> {
+    let Some(path) = &arguments.files_from else { return Ok(None) };
+    let mut bytes = Vec::new();
+    open_list(path, disk)?
+        .take(REQUEST_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| cannot_read_list(path, &error))?;
+    if bytes.len() > REQUEST_BYTES_MAX {
+        let words = format!("the list {} is longer than the 128 KiB that a request can hold", path.display());
+        return Err(usage(
+            words,
+            Some("say it with --include and --exclude, or run careful-send with the list over there"),
+        ));
+    }
+    Ok(Some(ListedPaths { bytes, zero: arguments.from0, recursive }))
+}
+
+fn open_list(path: &Path, disk: &dyn Disk) -> Result<Box<dyn Read + Send>, Stop> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(std::io::stdin()));
+    }
+    disk.open_stream(path).map_err(|error| cannot_read_list(path, &error))
+}
+
+fn cannot_read_list(path: &Path, error: &std::io::Error) -> Stop {
+    let hint = Some("name a file with one path a line, or - for standard input");
+    usage(format!("cannot read the list {}: {error}", path.display()), hint)
 }
 
 /// The words with every file of patterns in the place of its name: on another host it would be another file.

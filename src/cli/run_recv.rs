@@ -181,6 +181,7 @@ impl Receiving {
         let policy = Policy {
             replace: arguments.replace,
             delete: arguments.allow_delete,
+            records: !arguments.sending.no_record,
             allowed: arguments.accepting.allowed(),
             ..Policy::new(RootPolicy::Fixed(plan.directory.clone()), self.umask)
         };

@@ -110,6 +110,11 @@ async fn prepare(arguments: &SendArguments, environment: &Environment, report: &
         let words = "--peer-key is the key of a standing receiver, and the destination is not careful://HOST/PATH";
         return Err(Stop(words.to_owned(), None, ExitCode::Usage));
     }
+    if !matches!(destination_read, Destination::Remote(_)) && arguments.remote.is_given() {
+        let words = "-e, -J, -i, -o, -4, -6, --transport and --remote-path are for a destination that ssh reaches, \
+                     [USER@]HOST:PATH, and this is none";
+        return Err(Stop(words.to_owned(), Some("leave them out, or name the host"), ExitCode::Usage));
+    }
     match destination_read {
         Destination::Standing(address, path) => {
             let key =

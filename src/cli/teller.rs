@@ -220,7 +220,10 @@ impl Observer for Teller {
 
     fn started_over(&self) {
         let mut tally = self.tally();
+        let (deleted, removed_sources) = (tally.summary.deleted, tally.summary.removed_sources);
         *tally = Tally { receipts_failed: tally.receipts_failed, ..Tally::of(&self.report) };
+        // What is gone is not told of again.
+        (tally.summary.deleted, tally.summary.removed_sources) = (deleted, removed_sources);
     }
 }
 

@@ -182,6 +182,8 @@ pub mod limits {
     pub const REQUEST_WORDS_MAX: usize = 4096;
     /// Their bytes together.
     pub const REQUEST_BYTES_MAX: usize = 128 << 10;
+    /// Notices of a sender that serves a request that are shown: further ones say nothing new.
+    pub const NOTICES_MAX: u32 = 64;
     /// Longest path in a report of a sender that serves a request, in bytes: a source as it was asked for, and what lies
     /// beneath it.
     pub const REPORT_PATH_BYTES_MAX: usize = 2 * PATH_BYTES_MAX;

@@ -58,6 +58,23 @@ pub struct Request {
     /// Options that concern the sending side, each a whole word such as `--origin=first-read`.
     #[n(4)]
     pub words: Vec<ByteVec>,
+    /// Paths below the one source: nothing else is to be sent of it.
+    #[n(5)]
+    pub list: Option<ListedPaths>,
+}
+
+/// A list of `--files-from`, as the receiver's person gave it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ListedPaths {
+    /// All of it.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub bytes: Vec<u8>,
+    /// Paths end with a zero byte and not with the line.
+    #[n(1)]
+    pub zero: bool,
+    /// Directories that it names are entered, with all that is in them.
+    #[n(2)]
+    pub recursive: bool,
 }
 
 impl Request {
@@ -75,7 +92,8 @@ impl Request {
     /// Whether it is no larger than a request may be.
     #[must_use]
     pub fn is_within_limits(&self) -> bool {
-        Self::fits(self.sources.iter().chain(&self.words).map(|word| word.as_slice()))
+        let list = self.list.as_ref().map(|list| list.bytes.as_slice());
+        Self::fits(self.sources.iter().chain(&self.words).map(|word| word.as_slice()).chain(list))
     }
 }
 
@@ -114,17 +132,53 @@ pub enum Report {
     /// The request is not served.
     #[n(4)]
     Refused(#[n(0)] Failure),
+    /// The source was removed after its copy was receipted.
+    #[n(5)]
+    SourceRemoved(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    /// In a dry run: the source would be removed.
+    #[n(6)]
+    WouldRemoveSource {
+        /// As above.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        path: Vec<u8>,
+        /// Its bytes.
+        #[n(1)]
+        length_bytes: u64,
+    },
+    /// In a dry run: this would be deleted at the destination.
+    #[n(7)]
+    WouldDelete(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    /// Something worth knowing that is no failure.
+    #[n(8)]
+    Notice {
+        /// What it is about; empty for the transfer as a whole.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        path: Vec<u8>,
+        /// What.
+        #[n(1)]
+        words: Detail,
+    },
 }
 
 impl Report {
     /// Whether it is no larger than a report may be.
     #[must_use]
     pub fn is_within_limits(&self) -> bool {
+        self.path().is_none_or(|path| path.len() <= REPORT_PATH_BYTES_MAX)
+    }
+
+    /// What it is about, if it is about one thing.
+    #[must_use]
+    pub fn path(&self) -> Option<&[u8]> {
         match self {
-            Self::Failed { path, .. } | Self::Skipped { path, .. } | Self::Trusted(path) => {
-                path.len() <= REPORT_PATH_BYTES_MAX
-            }
-            Self::Complete | Self::Refused(_) => true,
+            Self::Failed { path, .. }
+            | Self::Skipped { path, .. }
+            | Self::Trusted(path)
+            | Self::SourceRemoved(path)
+            | Self::WouldRemoveSource { path, .. }
+            | Self::WouldDelete(path)
+            | Self::Notice { path, .. } => Some(path),
+            Self::Complete | Self::Refused(_) => None,
         }
     }
 }
@@ -141,7 +195,7 @@ pub enum Detail {
 }
 
 /// What this program says about an entry beside its [`Failure`], or why it skipped one. A place is part of the protocol.
-pub const WORDS: [&str; 9] = [
+pub const WORDS: [&str; 16] = [
     "a symbolic link",
     "a fifo, socket or device",
     "the name of a staging file",
@@ -151,7 +205,16 @@ pub const WORDS: [&str; 9] = [
     "a name is . or ..",
     "a name is too long",
     "a name holds a slash or a zero byte",
+    "was changed since its record was made: it is read as a file without one (further such files are not told of)",
+    "has a damaged record: it is read as a file without one (further such files are not told of)",
+    NOTHING_DELETED,
+    "a path of a list may not hold ..",
+    "deleting what has no source",
+    "trusted by size and time",
+    "of the directory",
 ];
+/// After a failure nothing is removed.
+pub const NOTHING_DELETED: &str = "nothing was deleted, because not everything was transferred";
 
 impl Detail {
     /// The number of what was told; nothing for words that only this side has.
@@ -221,7 +284,7 @@ mod tests {
 
     fn request(sources: &[&[u8]], words: &[&[u8]]) -> Request {
         let list = |words: &[&[u8]]| words.iter().map(|word| word.to_vec().into()).collect();
-        Request { minor: 0, proof: [0xab; 32], heard: 300, sources: list(sources), words: list(words) }
+        Request { minor: 0, proof: [0xab; 32], heard: 300, sources: list(sources), words: list(words), list: None }
     }
 
     #[test]
@@ -229,7 +292,12 @@ mod tests {
         let asked = FromPuller::Request(request(&[b"a/"], &[b"--quick"]));
         let proof = "ab".repeat(32);
         assert_eq!(cbor(&asked), format!("82181a8185005820{proof}19012c8142612f81472d2d717569636b"));
+        let list = ListedPaths { bytes: b"x".to_vec(), zero: true, recursive: false };
+        let asked = FromPuller::Request(Request { list: Some(list), ..request(&[b"a/"], &[]) });
+        assert_eq!(cbor(&asked), format!("82181a8186005820{proof}19012c8142612f80834178f5f4"));
         assert_eq!(cbor(&FromPuller::Heard(7)), "82181b8107");
+        let notice = Report::Notice { path: b"a".to_vec(), words: Detail::Words(9) };
+        assert_eq!(cbor(&ToPuller::Report(notice)), "82181c8182088241618201 8109".replace(' ', ""));
         let denied =
             Report::Failed { path: b"a".to_vec(), failure: Failure::SourceDenied, detail: Some(Detail::System(13)) };
         assert_eq!(cbor(&ToPuller::Report(denied)), "82181c81820083416114820081 0d".replace(' ', ""));
@@ -245,6 +313,10 @@ mod tests {
             Report::Skipped { path: b"a".to_vec(), why: Some(Detail::Words(0)) },
             Report::Trusted(b"a/b".to_vec()),
             Report::Refused(Failure::RequestNotUnderstood),
+            Report::SourceRemoved(b"a".to_vec()),
+            Report::WouldRemoveSource { path: b"a".to_vec(), length_bytes: 7 },
+            Report::WouldDelete(b"a".to_vec()),
+            Report::Notice { path: Vec::new(), words: Detail::Words(11) },
         ];
         for report in messages {
             let message = ToPuller::Report(report);
@@ -272,6 +344,9 @@ mod tests {
         let long = vec![b'a'; REQUEST_BYTES_MAX];
         assert!(request(&[&long], &[]).is_within_limits());
         assert!(!request(&[&long], &[b"b"]).is_within_limits());
+        let listed = |length| ListedPaths { bytes: vec![b'a'; length], zero: false, recursive: false };
+        assert!(Request { list: Some(listed(REQUEST_BYTES_MAX)), ..request(&[], &[]) }.is_within_limits());
+        assert!(!Request { list: Some(listed(REQUEST_BYTES_MAX)), ..request(&[b"a"], &[]) }.is_within_limits());
         let many = vec![&b""[..]; REQUEST_WORDS_MAX];
         assert!(request(&many, &[]).is_within_limits());
         assert!(!request(&many, &[b""]).is_within_limits());

@@ -13,7 +13,7 @@ use crate::outcome::Observer;
 use crate::protocol::entry::Name;
 use crate::protocol::failure::Failure;
 use crate::protocol::keep::Keep;
-use crate::protocol::message::Begin;
+use crate::protocol::message::{Begin, Pattern};
 use crate::protocol::receipt::Stored;
 
 /// What was asked for.
@@ -35,6 +35,16 @@ pub struct Asked {
     pub records: bool,
     /// Whether nothing is to be done, and only told what would be.
     pub dry_run: bool,
+    /// What beside the targets has no source is removed, except for what these patterns leave out.
+    pub delete: Option<Vec<Pattern>>,
+    /// Most entries that may be removed so.
+    pub max_delete: Option<u64>,
+    /// Whether the sender removes its sources: no receipt leaves this side before it is on disk.
+    pub moves: bool,
+    /// Whether every source is to be sent: nothing is left out of them.
+    pub all_is_sent: bool,
+    /// Names that the list of paths begins with, where one was sent; within, nothing for all names.
+    pub listed: Option<Option<HashSet<Name>>>,
     /// Is told of every receipt.
     pub observer: Arc<dyn Observer>,
     /// What has come of it so far.
@@ -51,6 +61,10 @@ struct Open {
     names: HashSet<Name>,
     /// The one source may get another name from the destination: then any offer answers for it.
     is_alone: bool,
+    /// Whether the sender told of a failure.
+    has_failed: bool,
+    /// Entries that were removed as having no source.
+    deleted: u64,
 }
 
 impl Answered {
@@ -58,7 +72,7 @@ impl Answered {
     #[must_use]
     pub fn none_of(sources: &[Vec<u8>]) -> Self {
         let names = sources.iter().filter_map(|source| name_of(source)).collect();
-        Self(Arc::new(Mutex::new(Open { names, is_alone: sources.len() == 1 })))
+        Self(Arc::new(Mutex::new(Open { names, is_alone: sources.len() == 1, has_failed: false, deleted: 0 })))
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -92,6 +106,11 @@ impl Asked {
             keep: Keep::default(),
             records: true,
             dry_run: false,
+            delete: None,
+            max_delete: None,
+            moves: false,
+            all_is_sent: true,
+            listed: None,
             observer,
         }
     }
@@ -104,8 +123,29 @@ impl Asked {
             && begin.no_replace >= self.no_replace
             // One that only pretends would be taken for a transfer.
             && begin.dry_run == self.dry_run
+            // What is guarded here is this side's to say.
+            && begin.delete == self.delete
             && (may_be_one_file || !begin.single_file);
         if keeps_to_it { Ok(()) } else { Err(Failure::NotAskedFor) }
+    }
+
+    /// Takes note that the sender told of a failure.
+    pub(super) fn failed(&self) {
+        self.answered.open().has_failed = true;
+    }
+
+    /// Whether what has no source may be removed: only where the sender told of no failure, and has answered for every source.
+    /// `directory` is the one that is to be gone through, none for the destination itself.
+    pub(super) fn may_prune(&self, directory: Option<u32>, names: Option<&HashSet<Name>>) -> bool {
+        let is_complete = !self.answered.open().has_failed && (!self.all_is_sent || self.unanswered().is_empty());
+        is_complete && self.delete.is_some() && (directory.is_some() || names.is_none())
+    }
+
+    /// Whether one more entry may be removed; it is counted.
+    pub(super) fn may_delete(&self) -> bool {
+        let mut open = self.answered.open();
+        open.deleted += 1;
+        self.max_delete.is_none_or(|max| open.deleted <= max)
     }
 
     /// Takes note of a report about this path.
@@ -126,6 +166,7 @@ impl Asked {
     /// asked for. `file_name` is the one that the destination gives a single file.
     pub(super) fn names(&self, file_name: Option<&Name>) -> Option<HashSet<Name>> {
         match file_name {
+            _ if self.listed.is_some() => self.listed.clone().flatten(),
             Some(name) => Some(HashSet::from([name.clone()])),
             None => self.sources.iter().map(|source| name_of(source)).collect(),
         }
@@ -202,6 +243,15 @@ mod tests {
         let looking = Asked { dry_run: true, ..asked(&["a"]) };
         assert_eq!(looking.is_answered_by(&begin()), Err(Failure::NotAskedFor));
         assert_eq!(looking.is_answered_by(&Begin { dry_run: true, ..begin() }), Ok(()));
+        let deleting = Asked { delete: Some(Vec::new()), ..asked(&["a"]) };
+        let pattern = Pattern { include: false, written: b"x".to_vec() };
+        for delete in [None, Some(vec![pattern])] {
+            assert_eq!(deleting.is_answered_by(&Begin { delete, ..begin() }), Err(Failure::NotAskedFor));
+        }
+        assert_eq!(
+            asked(&["a"]).is_answered_by(&Begin { delete: deleting.delete, ..begin() }),
+            Err(Failure::NotAskedFor)
+        );
         let trusting = Asked { quick: true, ..asked(&["a"]) };
         assert_eq!(trusting.is_answered_by(&Begin { quick: true, ..begin() }), Ok(()));
     }
@@ -219,6 +269,23 @@ mod tests {
         assert_eq!(alone.unanswered(), [b"a"]);
         alone.answered.offered([Name::new(b"new").expect("a name")].iter());
         assert_eq!(alone.unanswered(), [b""; 0], "the destination may have given it another name");
+    }
+
+    #[test]
+    fn nothing_is_removed_but_after_a_whole_offer_and_no_more_than_may_be() {
+        let deleting = |sources: &[&str]| Asked { delete: Some(Vec::new()), max_delete: Some(2), ..asked(sources) };
+        let contents = deleting(&["a/"]);
+        assert!(contents.may_prune(None, None) && contents.may_prune(Some(0), None));
+        assert_eq!([(); 3].map(|()| contents.may_delete()), [true, true, false]);
+        contents.failed();
+        assert!(!contents.may_prune(None, None), "after a failure");
+        let named = deleting(&["a"]);
+        let names = named.names(None);
+        assert!(!named.may_prune(Some(0), names.as_ref()), "nothing was heard of it");
+        named.answered.offered(names.iter().flatten());
+        assert!(named.may_prune(Some(0), names.as_ref()));
+        assert!(!named.may_prune(None, names.as_ref()), "the destination itself is not the source's");
+        assert!(!asked(&["a/"]).may_prune(None, None), "it was not asked for");
     }
 
     #[test]

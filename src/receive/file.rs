@@ -525,9 +525,13 @@ impl FileJob {
             }
         };
         let job = Arc::clone(&self);
-        let committed = workers::run(move || job.commit_now(root)).await?;
-        self.session.settle(&self.path);
-        let signed = self.session.signer.sign([(path, self.entry.attributes, committed, origin)]);
+        let (committed, signed) = workers::run(move || {
+            let committed = job.commit_now(root)?;
+            job.session.settle(&job.path);
+            let signed = job.session.signer.sign([(path, job.entry.attributes, committed, origin)])?;
+            Ok::<_, Failure>((committed, signed))
+        })
+        .await?;
         outgoing
             .send(&FromReceiver::FileReceipt { proof: proof(committed, origin), signed, unset: committed.unset() })
             .await?;

@@ -336,7 +336,7 @@ impl GroupJob {
         }
         self.files.iter().for_each(File::discard);
         done.sort_by_key(|(named, ..)| named.index);
-        Ok(self.receipt(done, failed))
+        self.receipt(done, failed)
     }
 
     fn confirm(&self, entry: &FileEntry, target: &Target, root: Root, stored: Stored) -> Result<Committed, Failure> {
@@ -346,7 +346,11 @@ impl GroupJob {
         commit::confirm(target, file.as_ref(), self.session.wanted(entry), &content, records, stored)
     }
 
-    fn receipt(&self, done: Vec<(IndexedOrigin, Vec<u8>, Committed)>, failed: Vec<IndexedFailure>) -> FromReceiver {
+    fn receipt(
+        &self,
+        done: Vec<(IndexedOrigin, Vec<u8>, Committed)>,
+        failed: Vec<IndexedFailure>,
+    ) -> Result<FromReceiver, Failure> {
         let mut signable: Vec<(Vec<u8>, Attributes, Committed, Origin)> = Vec::with_capacity(done.len());
         let mut files = Vec::with_capacity(done.len());
         for (named, path, committed) in done {
@@ -360,7 +364,7 @@ impl GroupJob {
                 unset: committed.unset(),
             });
         }
-        FromReceiver::GroupReceipt { files, failed, signed: self.session.signer.sign(signable) }
+        Ok(FromReceiver::GroupReceipt { files, failed, signed: self.session.signer.sign(signable)? })
     }
 
     fn write(&self, piece: &Piece) -> Result<(), Failure> {

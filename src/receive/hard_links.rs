@@ -87,7 +87,7 @@ fn make_all(session: &Session, directories: &DirectoryTable, files: &[LinkedFile
             (Err(failure), _) => failed.push(IndexedFailure { index, failure }),
         }
     }
-    Ok(FromReceiver::HardLinksMade { made, trusted, failed, signed: session.signer.sign_names(signable) })
+    Ok(FromReceiver::HardLinksMade { made, trusted, failed, signed: session.signer.sign_names(signable)? })
 }
 
 fn indexed(index: u32, committed: Committed) -> IndexedName {

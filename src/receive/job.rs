@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::asked::Answered;
+use super::asked::Asked;
 use super::directories::{Directories, Held};
 use super::holes::write_with_holes;
 use super::labels::{Rules, Wanted};
@@ -23,7 +23,7 @@ use crate::protocol::keep::Keep;
 use crate::protocol::limits::{
     CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MIN, CHUNK_STREAMS_MAX, JOBS_AT_ONCE_MAX, PATH_BYTES_MAX, SMALL_CHUNK_STREAMS_MAX,
 };
-use crate::protocol::message::{Begin, Hash32};
+use crate::protocol::message::{Begin, Hash32, Prune};
 use crate::protocol::receipt::Stored;
 use crate::protocol::selection::Selection;
 use crate::protocol::terms::Terms;
@@ -70,8 +70,8 @@ pub(super) struct Session {
     pub(super) terms: Terms,
     /// Names that may stand directly below the destination, where the person here asked for them by name.
     pub(super) asked_names: Option<HashSet<Name>>,
-    /// Takes note of what the sender offers of it.
-    pub(super) answered: Option<Answered>,
+    /// What the person here asked for.
+    pub(super) asked: Option<Asked>,
     pub(super) directories: Directories,
     pub(super) jobs: Jobs<dyn Arrivals>,
     /// Queue of pieces out of QUIC.
@@ -121,18 +121,29 @@ impl Session {
         table: &DirectoryTable,
         entries: impl Iterator<Item = (Option<u32>, &'a Name)>,
     ) -> Result<(), Failure> {
-        let directories = table.entries().iter().filter(|entry| entry.parent.is_none()).map(|entry| &entry.name);
         let entries = entries.filter(|(directory, _)| directory.is_none()).map(|(_, name)| name);
-        let names: Vec<&Name> = directories.chain(entries).collect();
-        if let Some(asked) = &self.asked_names
-            && !names.iter().all(|name| asked.contains(*name))
-        {
-            return Err(Failure::NotAskedFor);
-        }
-        if let Some(answered) = &self.answered {
-            answered.offered(names.into_iter());
+        let names: Vec<&Name> = tops(table).chain(entries).collect();
+        self.lies_beneath(names.iter().copied())?;
+        if let Some(asked) = &self.asked {
+            asked.answered.offered(names.into_iter());
         }
         Ok(())
+    }
+
+    fn lies_beneath<'a>(&self, mut names: impl Iterator<Item = &'a Name>) -> Result<(), Failure> {
+        match &self.asked_names {
+            Some(asked) if !names.all(|name| asked.contains(name)) => Err(Failure::NotAskedFor),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this directory may be gone through for what has no source, where the person here asked for that.
+    pub(super) fn may_prune(&self, prune: &Prune) -> Result<(), Failure> {
+        self.lies_beneath(tops(&prune.directories))?;
+        match &self.asked {
+            Some(asked) if !asked.may_prune(prune.directory, self.asked_names.as_ref()) => Err(Failure::NotAskedFor),
+            _ => Ok(()),
+        }
     }
 
     /// Whether this sender may replace targets.
@@ -237,4 +248,9 @@ impl Session {
         let path = table.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;
         if path.len() > PATH_BYTES_MAX { Err(Failure::PathTooLong) } else { Ok(path) }
     }
+}
+
+/// The names of a table that stand directly below the destination.
+fn tops(table: &DirectoryTable) -> impl Iterator<Item = &Name> {
+    table.entries().iter().filter(|entry| entry.parent.is_none()).map(|entry| &entry.name)
 }

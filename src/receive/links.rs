@@ -99,7 +99,7 @@ fn make_all(session: &Session, directories: &DirectoryTable, links: &[LinkEntry]
             Err(failure) => failed.push(IndexedFailure { index, failure }),
         }
     }
-    Ok(FromReceiver::LinksMade { made: done, failed, signed: session.signer.sign_links(signable) })
+    Ok(FromReceiver::LinksMade { made: done, failed, signed: session.signer.sign_links(signable)? })
 }
 
 fn path_of(directories: &DirectoryTable, link: &LinkEntry) -> Result<Vec<u8>, Failure> {

@@ -43,6 +43,7 @@ pub(super) async fn serve(session: Arc<Session>, prune: Prune, outgoing: &mut Ou
             text.extend_from_slice(name.as_bytes());
         }
         let mut pruning = Pruning {
+            session: Arc::clone(&session),
             guards,
             remove: prune.remove,
             told,
@@ -68,6 +69,7 @@ pub(super) async fn serve(session: Arc<Session>, prune: Prune, outgoing: &mut Ou
 
 /// One range of one directory while it is worked on.
 struct Pruning {
+    session: Arc<Session>,
     guards: Arc<Selection>,
     remove: bool,
     told: mpsc::Sender<FromReceiver>,
@@ -123,6 +125,9 @@ impl Pruning {
         if kind == Kind::File && is_staging_name(item.name.as_bytes()) && is_held(holder, item) {
             return false;
         }
+        if !self.may_remove(&path) {
+            return false;
+        }
         match if self.remove { holder.remove_file(&item.name) } else { Ok(()) } {
             Ok(()) => self.removed(path),
             Err(error) => self.not_removed(&path, &error),
@@ -152,14 +157,29 @@ impl Pruning {
         if left > 0 {
             return false;
         }
+        if !self.may_remove(path) {
+            return false;
+        }
         match if self.remove { holder.remove_directory(&item.name) } else { Ok(()) } {
             Ok(()) => self.removed(path.to_vec()),
             Err(error) => self.not_removed(path, &error),
         }
     }
 
+    /// Where the person here set a limit it is kept to here: the sender counts first, and is not believed.
+    fn may_remove(&mut self, path: &[u8]) -> bool {
+        let may = !self.remove || self.session.asked.as_ref().is_none_or(|asked| asked.may_delete());
+        if !may {
+            self.failed(path, Failure::TooManyToDelete);
+        }
+        may
+    }
+
     fn removed(&mut self, path: Vec<u8>) -> bool {
         self.changed = true;
+        if let (true, Some(observer)) = (self.remove, &self.session.signer.observer) {
+            observer.deleted(path.strip_prefix(b"/").unwrap_or(&path));
+        }
         self.bytes += path.len() + 8;
         self.removed.push(path);
         self.tell_if_full();

@@ -13,12 +13,12 @@ use super::session::{self, Ending, Policy, Receiver, RootPolicy};
 use crate::connect::admission::Admission;
 use crate::connect::meeting::{Meeting, Met, NO_UDP};
 use crate::connect::ticket;
-use crate::outcome::Ended;
+use crate::outcome::{Ended, Foreseen};
 use crate::patience::Patience;
 use crate::progress::Counters;
 use crate::protocol::failure::Failure;
-use crate::protocol::limits::{GREETING_TIMEOUT, REPORTS_PER_ANSWER};
-use crate::protocol::request::{Detail, FromPuller, Report, Request, ToPuller};
+use crate::protocol::limits::{GREETING_TIMEOUT, NOTICES_MAX, REPORTS_PER_ANSWER};
+use crate::protocol::request::{Detail, FromPuller, ListedPaths, Report, Request, ToPuller};
 use crate::seams::Environment;
 use crate::wire::WireError;
 use crate::wire::connection::{CloseReason, Connection};
@@ -39,8 +39,10 @@ pub struct Pull {
     pub asked: Asked,
     /// Options for the sending side, each a whole word.
     pub words: Vec<Vec<u8>>,
-    /// Whether every source is to be sent: no filter leaves any out.
-    pub all_is_sent: bool,
+    /// Paths below the one source: nothing else is to be sent of it.
+    pub list: Option<ListedPaths>,
+    /// What the sending host is called where its notices are shown.
+    pub host: String,
     /// The umask of the person at this host.
     pub umask: u32,
     /// Files that may be open at once for staging.
@@ -57,6 +59,7 @@ struct Told {
     /// Whose reports were heard: a sender that was started again has another key.
     by: Option<PublicKey>,
     reports: u64,
+    notices: u32,
 }
 
 impl Pull {
@@ -133,7 +136,7 @@ impl Pull {
                 Ok(None) => {
                     let ending = timeout(GREETING_TIMEOUT, serving).await;
                     tracing::debug!("after the last report: {ending:?}");
-                    if self.all_is_sent {
+                    if self.asked.all_is_sent {
                         let observer = &self.asked.observer;
                         self.asked.unanswered().into_iter().for_each(|path| observer.failed(path, Failure::NotSent, None));
                     }
@@ -167,7 +170,7 @@ impl Pull {
     fn policy(&self) -> Policy {
         let policy = Policy::new(RootPolicy::NamedHere(self.asked.clone()), self.umask);
         let Asked { no_replace, records, keep, .. } = self.asked;
-        Policy { replace: !no_replace, records, allowed: keep, delete: false, ..policy }
+        Policy { replace: !no_replace, records, allowed: keep, delete: self.asked.delete.is_some(), ..policy }
     }
 
     async fn ask(
@@ -181,7 +184,8 @@ impl Pull {
             let proof = ticket::token_proof(token, &connection.exporter()?);
             let bytes = |words: &[Vec<u8>]| words.iter().map(|word| word.clone().into()).collect();
             let (sources, words) = (bytes(&self.asked.sources), bytes(&self.words));
-            outgoing.send(&FromPuller::Request(Request { minor: 0, proof, heard, sources, words })).await?;
+            let list = self.list.clone();
+            outgoing.send(&FromPuller::Request(Request { minor: 0, proof, heard, sources, words, list })).await?;
             Ok((outgoing, incoming))
         };
         timeout(GREETING_TIMEOUT, asking).await.unwrap_or(Err(WireError::NoAnswer))
@@ -198,7 +202,7 @@ impl Pull {
             match incoming.receive().await? {
                 Some(ToPuller::Progress(progress)) => self.counters.show(&progress),
                 Some(ToPuller::Report(report)) if report.is_within_limits() => {
-                    let ended = self.play(&report);
+                    let ended = self.play(&report, told);
                     told.reports += 1;
                     if ended.is_some() || told.reports.is_multiple_of(REPORTS_PER_ANSWER) {
                         outgoing.send(&FromPuller::Heard(told.reports)).await?;
@@ -218,13 +222,14 @@ impl Pull {
         }
     }
 
-    fn play(&self, report: &Report) -> Option<Played> {
+    fn play(&self, report: &Report, told: &mut Told) -> Option<Played> {
         let observer = self.asked.observer.as_ref();
         if let Report::Failed { path, .. } | Report::Skipped { path, .. } | Report::Trusted(path) = report {
             self.asked.reported(path);
         }
         match report {
             Report::Failed { path, failure, detail } => {
+                self.asked.failed();
                 observer.failed(path, *failure, detail.and_then(Detail::words).as_deref());
             }
             Report::Skipped { path, why } => {
@@ -232,10 +237,37 @@ impl Pull {
                 observer.skipped(path, words.as_deref().unwrap_or("not carried"));
             }
             Report::Trusted(path) => observer.trusted(path),
+            Report::SourceRemoved(path) if self.asked.moves => observer.source_removed(path),
+            Report::WouldRemoveSource { path, length_bytes } if self.asked.dry_run && self.asked.moves => {
+                observer.foreseen(Foreseen::SourceRemoved, path, *length_bytes);
+            }
+            Report::WouldDelete(path) if self.asked.dry_run && self.asked.delete.is_some() => {
+                observer.foreseen(Foreseen::Deleted, path, 0);
+            }
+            // It says that it did what nobody asked it to do.
+            Report::SourceRemoved(_) | Report::WouldRemoveSource { .. } | Report::WouldDelete(_) => {
+                return Some(Played::Refused(Failure::Protocol));
+            }
+            Report::Notice { path, words } => self.notice(path, *words, &mut told.notices),
             Report::Complete => return Some(Played::Complete),
             Report::Refused(failure) => return Some(Played::Refused(*failure)),
         }
         None
+    }
+}
+
+impl Pull {
+    /// A notice of the other host, under its name; of any number of them only some.
+    fn notice(&self, path: &[u8], words: Detail, notices: &mut u32) {
+        let Some(words) = words.words() else { return };
+        *notices = notices.saturating_add(1);
+        let (observer, host) = (&self.asked.observer, &self.host);
+        match *notices {
+            NOTICES_MAX.. if *notices > NOTICES_MAX => {}
+            NOTICES_MAX => observer.notice(&format!("{host}: further notices are not shown")),
+            _ if path.is_empty() => observer.notice(&format!("{host}: {words}")),
+            _ => observer.notice(&format!("{host}: '{}' {words}", String::from_utf8_lossy(path))),
+        }
     }
 }
 

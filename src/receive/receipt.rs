@@ -7,6 +7,7 @@ use super::commit::Committed;
 use super::links::CommittedLink;
 use crate::outcome::Observer;
 use crate::protocol::entry::Attributes;
+use crate::protocol::failure::Failure;
 use crate::protocol::link::LinkEntry;
 use crate::protocol::message::Signed;
 use crate::protocol::receipt::{Origin, Proof, Receipt, ReceiptFile, ReceiptKind, Stored};
@@ -22,12 +23,17 @@ pub(super) struct Signer {
     pub(super) sender: PublicKey,
     /// Is told of every receipt, where the person sits at this side.
     pub(super) observer: Option<Arc<dyn Observer>>,
+    /// Whether that one must have stored a receipt before it leaves this side: the sender removes its source for it.
+    pub(super) stores_first: bool,
 }
 
 impl Signer {
     /// Signs for the committed files of one job, each with its path below the destination, the attributes that were asked
-    /// for, and the sender's word.
-    pub(super) fn sign(&self, files: impl IntoIterator<Item = (Vec<u8>, Attributes, Committed, Origin)>) -> Signed {
+    /// for, and the sender's word. Blocks, and fails, as storing the receipt does.
+    pub(super) fn sign(
+        &self,
+        files: impl IntoIterator<Item = (Vec<u8>, Attributes, Committed, Origin)>,
+    ) -> Result<Signed, Failure> {
         self.sign_committed(files, ReceiptKind::File)
     }
 
@@ -35,7 +41,7 @@ impl Signer {
     pub(super) fn sign_names(
         &self,
         names: impl IntoIterator<Item = (Vec<u8>, Attributes, Committed, Origin)>,
-    ) -> Signed {
+    ) -> Result<Signed, Failure> {
         self.sign_committed(names, ReceiptKind::HardLink)
     }
 
@@ -43,7 +49,7 @@ impl Signer {
         &self,
         files: impl IntoIterator<Item = (Vec<u8>, Attributes, Committed, Origin)>,
         kind: ReceiptKind,
-    ) -> Signed {
+    ) -> Result<Signed, Failure> {
         let mut unchanged = Vec::new();
         let files: Vec<ReceiptFile> = files
             .into_iter()
@@ -66,7 +72,7 @@ impl Signer {
     pub(super) fn sign_links<'a>(
         &self,
         links: impl IntoIterator<Item = (Vec<u8>, &'a LinkEntry, CommittedLink, bool)>,
-    ) -> Signed {
+    ) -> Result<Signed, Failure> {
         let mut unchanged = Vec::new();
         let links = links.into_iter().map(|(path, link, committed, was_equal)| {
             unchanged.push(was_equal);
@@ -83,7 +89,7 @@ impl Signer {
         self.sign_files(links, &unchanged)
     }
 
-    fn sign_files(&self, files: Vec<ReceiptFile>, unchanged: &[bool]) -> Signed {
+    fn sign_files(&self, files: Vec<ReceiptFile>, unchanged: &[bool]) -> Result<Signed, Failure> {
         let key = self.identity.public();
         let receipt = Receipt {
             transfer: self.transfer,
@@ -96,8 +102,11 @@ impl Signer {
         let signature = self.identity.sign(&receipt.statement());
         if let Some(observer) = &self.observer {
             observer.committed(&receipt, &signature, unchanged);
+            if self.stores_first && !observer.stores_receipts() {
+                return Err(Failure::ReceiptNotStored);
+            }
         }
-        Signed { time_seconds: receipt.time_seconds, key: key.0, signature }
+        Ok(Signed { time_seconds: receipt.time_seconds, key: key.0, signature })
     }
 }
 

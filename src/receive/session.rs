@@ -292,8 +292,9 @@ fn session(
             directory: ready.directory.clone(),
             sender: connection.peer_key(),
             observer: asked.map(|asked| Arc::clone(&asked.observer)),
+            stores_first: asked.is_some_and(|asked| asked.moves),
         },
-        answered: asked.map(|asked| asked.answered.clone()),
+        asked: asked.cloned(),
         asked_names: asked.and_then(|asked| asked.names(destination.file_name.as_ref())),
         connection: connection.clone(),
         terms: Terms::new(&begin, ready),
@@ -461,7 +462,10 @@ fn check(session: &Session, message: &FromSender) -> Result<(), JobError> {
             as_meant(session.terms.page(directories, labels), *meant)?;
             session.was_asked_for(directories, std::iter::empty())?;
         }
-        FromSender::Prune { prune, meant } => as_meant(session.terms.prune(prune), *meant)?,
+        FromSender::Prune { prune, meant } => {
+            as_meant(session.terms.prune(prune), *meant)?;
+            session.may_prune(prune)?;
+        }
         _ => return Err(Failure::Protocol.into()),
     }
     Ok(())

@@ -39,7 +39,8 @@ impl Filters {
     }
 
     /// The patterns that guard what would be removed.
-    pub(super) fn guards(&self, deletion: Deletion) -> Vec<Pattern> {
+    #[must_use]
+    pub fn guards(&self, deletion: Deletion) -> Vec<Pattern> {
         if deletion.excluded { Vec::new() } else { self.selection.patterns().collect() }
     }
 

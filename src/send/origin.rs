@@ -55,11 +55,8 @@ impl Session {
             return Err(failure.into());
         }
         if !once.swap(true, Ordering::Relaxed) {
-            let shown = source.shown();
-            let path = String::from_utf8_lossy(&shown);
-            self.observer.notice(&format!(
-                "'{path}' {words}: it is read as a file without one (further such files are not told of)"
-            ));
+            let words = format!("{words}: it is read as a file without one (further such files are not told of)");
+            self.observer.notice_about(&source.shown(), &words);
         }
         Ok(None)
     }

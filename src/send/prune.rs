@@ -12,12 +12,13 @@ use crate::outcome::Foreseen;
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::PRUNE_NAMES_MAX;
 use crate::protocol::message::{FromReceiver, FromSender, Prune};
+use crate::protocol::request::NOTHING_DELETED;
 use crate::wire::WireError;
 
 /// Has every directory that was listed pruned. Fails only if the connection does.
 pub(super) async fn run(session: &Arc<Session>, walked: &Walked, deletion: Deletion) -> Result<(), WireError> {
     if session.failures.load(Ordering::Relaxed) > 0 {
-        session.observer.notice("nothing was deleted, because not everything was transferred");
+        session.observer.notice(NOTHING_DELETED);
         return Ok(());
     }
     if let Some(max) = deletion.max {

@@ -13,6 +13,7 @@ use tokio::time::{interval, timeout};
 
 use super::Observer;
 use crate::connect::request::RequestStream;
+use crate::outcome::Foreseen;
 use crate::progress::Counters;
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::{
@@ -202,9 +203,34 @@ impl Observer for Reporter {
 
     fn committed(&self, _receipt: &Receipt, _signature: &[u8; 64], _unchanged: &[bool]) {}
 
-    /// What happens to connections the receiver sees for itself.
+    /// What becomes of files and of what has no source the receiver sees for itself, but not in a dry run what it is asked to count.
+    fn foreseen(&self, what: Foreseen, path: &[u8], length_bytes: u64) {
+        match what {
+            Foreseen::New | Foreseen::Replaced | Foreseen::Unchanged => {}
+            Foreseen::Deleted => self.log.add(Report::WouldDelete(shown(path))),
+            Foreseen::SourceRemoved => self.log.add(Report::WouldRemoveSource { path: shown(path), length_bytes }),
+        }
+    }
+
+    fn source_removed(&self, path: &[u8]) {
+        self.log.add(Report::SourceRemoved(shown(path)));
+    }
+
+    /// A receiver that asked for a move sends no receipt before that is on its disk.
+    fn stores_receipts(&self) -> bool {
+        true
+    }
+
+    /// What happens to connections, for which there are no words between the sides, the receiver sees for itself.
     fn notice(&self, words: &str) {
+        self.notice_about(b"", words);
+    }
+
+    fn notice_about(&self, path: &[u8], words: &str) {
         tracing::info!("{words}");
+        if let Some(words) = Detail::of(words) {
+            self.log.add(Report::Notice { path: shown(path), words });
+        }
     }
 
     fn make_room(&self) {

@@ -61,6 +61,10 @@ impl Observer for Watched {
         self.inner.notice(words);
     }
 
+    fn notice_about(&self, path: &[u8], words: &str) {
+        self.inner.notice_about(path, words);
+    }
+
     fn started_over(&self) {
         self.inner.started_over();
     }

@@ -70,6 +70,13 @@ impl Far {
         command
     }
 
+    /// Pulls from it, to the end.
+    pub(crate) fn pull(&self, words: &[&str]) -> Ran {
+        let sender = env!("CARGO_BIN_EXE_careful-send");
+        let mut command = self.place.receiver(&["--json", "--ssh", &self.ssh(), "--remote-path", sender]);
+        run(command.args(words))
+    }
+
     pub(crate) fn send(&self, words: &[&str]) -> Ran {
         run(&mut self.command(env!("CARGO_BIN_EXE_careful-recv"), words))
     }

@@ -6,8 +6,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use clap::{ArgMatches, Args, Command, Parser};
+use clap::{ArgMatches, CommandFactory, Parser};
 
+use super::deletion::DeletionArguments;
 use super::selection::{RuleWord, SelectionArguments};
 use super::sending::SendingArguments;
 use crate::cli::safe_name::safe_os;
@@ -60,6 +61,11 @@ impl PullPlan {
 fn remote(operand: &OsStr, is_first: bool) -> Result<Remote, String> {
     let bytes = operand.as_bytes();
     let is_short = bytes.starts_with(b":") && !is_first;
+    if operand == "-" {
+        return Err(
+            "- (standard input) cannot be pulled: run careful-send - on the other host, or write ./-".to_owned()
+        );
+    }
     let read = if is_short { Remote::read(&[b"h", bytes].concat()) } else { Remote::read(bytes) };
     match read {
         Ok(Some(remote)) if is_short => Ok(Remote { host: String::new(), ..remote }),
@@ -89,9 +95,12 @@ fn lone(operand: &OsStr) -> String {
 /// The options of the sending side among those that were given, in their order, each a whole word.
 pub(crate) fn words(given: &ArgMatches) -> Vec<Vec<u8>> {
     let mut words: Vec<(usize, Vec<u8>)> = Vec::new();
-    let asked = SelectionArguments::augment_args(SendingArguments::augment_args(Command::new("")));
-    for option in asked.get_arguments() {
+    for option in Requested::command().get_arguments() {
         let name = option.get_id().as_str();
+        // The list travels itself, as its name would mean another one there.
+        if matches!(name, "files_from" | "from0") {
+            continue;
+        }
         let Some(long) = option.get_long() else { continue };
         if given.value_source(name) != Some(clap::parser::ValueSource::CommandLine) {
             continue;
@@ -119,6 +128,12 @@ pub(crate) struct Requested {
     /// What of the sources.
     #[command(flatten)]
     pub(crate) selection: SelectionArguments,
+    /// What is removed at the receiver.
+    #[command(flatten)]
+    pub(crate) deletion: DeletionArguments,
+    /// Sources are removed. Where the receipts are kept is the receiver's matter.
+    #[arg(long = "move")]
+    pub(crate) move_sources: bool,
 }
 
 /// The options that these words are; nothing if one is not known or makes no sense.
@@ -129,6 +144,9 @@ pub(crate) fn requested<'a>(words: impl Iterator<Item = &'a [u8]>) -> Option<Req
     }
     let requested = Requested::try_parse_from(words).ok()?;
     // Files of the receiver's host have been spelled out there, and those of this one are not asked for.
+    if requested.move_sources && (requested.deletion.delete || requested.sending.quick) {
+        return None;
+    }
     let names_file = requested.selection.rules.0.iter().any(|rule| matches!(rule, RuleWord::File(..)));
     (!names_file && requested.selection.files_from.is_none()).then_some(requested)
 }
@@ -136,7 +154,7 @@ pub(crate) fn requested<'a>(words: impl Iterator<Item = &'a [u8]>) -> Option<Req
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::arguments::{OriginChoice, StoredChoice};
+    use crate::cli::arguments::{OriginChoice, RecvArguments, StoredChoice};
 
     fn plan(operands: &[&str]) -> Result<(String, Vec<String>, String), String> {
         let operands: Vec<OsString> = operands.iter().map(OsString::from).collect();
@@ -178,8 +196,7 @@ mod tests {
     }
 
     fn travelled(line: &[&str]) -> Vec<String> {
-        let command = SendingArguments::augment_args(Command::new("careful-recv").no_binary_name(true));
-        let command = SelectionArguments::augment_args(command);
+        let command = RecvArguments::command().no_binary_name(true);
         let given = command.try_get_matches_from(line).expect("arguments");
         words(&given).into_iter().map(|word| String::from_utf8(word).expect("UTF-8")).collect()
     }
@@ -195,6 +212,18 @@ mod tests {
         assert!(read.quick && read.no_replace);
         assert_eq!((read.origin, read.stored), (OriginChoice::FirstRead, StoredChoice::Cache));
         assert_eq!(read.chunk_size, 64 << 10);
+    }
+
+    #[test]
+    fn what_is_removed_travels_and_lists_and_receipts_do_not() {
+        let line = ["--delete", "--max-delete=3", "--delete-excluded", "h:s", "d"];
+        let words = travelled(&line);
+        assert_eq!(words, line[..3]);
+        let read = requested(words.iter().map(|word| word.as_bytes())).expect("options").deletion;
+        assert!(read.delete && read.delete_excluded && read.max_delete == Some(3));
+        assert_eq!(travelled(&["--move", "--receipts=r", "--files-from=l", "-0", "h:s", "d"]), ["--move"]);
+        assert!(requested([&b"--move"[..]].into_iter()).is_some_and(|read| read.move_sources));
+        assert!(requested([&b"--move"[..], b"--delete"].into_iter()).is_none_or(|read| !read.move_sources));
     }
 
     #[test]
@@ -223,6 +252,8 @@ mod tests {
             "--exclude-from=/etc/passwd",
             "--include-from=x",
             "--files-from=x",
+            "--from0",
+            "--max-delete=1",
             "-q",
             "-",
             "--",

@@ -50,6 +50,19 @@ pub struct RemoteArguments {
 }
 
 impl RemoteArguments {
+    /// Whether any of it was asked for.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        self.ssh.0 != ["ssh"]
+            || self.jump.is_some()
+            || !self.login_key.is_empty()
+            || !self.ssh_option.is_empty()
+            || self.ipv4_only
+            || self.ipv6_only
+            || self.transport != TransportChoice::Auto
+            || self.remote_path.is_some()
+    }
+
     /// How `program` is started on the host that the operand names, unless `--remote-path` says otherwise.
     #[must_use]
     pub fn ssh_to(&self, remote: &Remote, program: &str) -> Ssh {

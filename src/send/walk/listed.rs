@@ -47,6 +47,19 @@ impl PathList {
     pub fn new(reader: Reader, zero: bool, recursive: bool) -> Self {
         Self { reader: Arc::new(Mutex::new(Some(reader))), zero, recursive }
     }
+
+    /// The names that the paths of a list begin with; nothing where one means all that there is.
+    #[must_use]
+    pub fn first_names(mut list: &[u8], zero: bool) -> Option<HashSet<Name>> {
+        let mut names = HashSet::new();
+        while let Ok(Some(line)) = next_path(&mut list, zero) {
+            let Line::Path(path) = line else { continue };
+            let first = path.split(|byte| *byte == b'/').find(|component| !matches!(*component, b"" | b"."))?;
+            // What is no name is not sent either.
+            names.extend(Name::new(first).ok());
+        }
+        Some(names)
+    }
 }
 
 /// What a walk by a list has met.
@@ -230,6 +243,23 @@ mod tests {
     fn lines_are_paths_but_for_comments_and_empty_ones() {
         assert_eq!(paths(b"a\n\n# no\n;no\nb/c\r\nd e", false), [path(b"a"), path(b"b/c"), path(b"d e")]);
         assert_eq!(paths(b"", false), []);
+    }
+
+    #[test]
+    fn the_first_names_of_a_list_are_all_that_may_come_of_it() {
+        let names = |text: &str| {
+            let names = PathList::first_names(text.as_bytes(), false)?;
+            let mut names: Vec<_> =
+                names.iter().map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned()).collect();
+            names.sort();
+            Some(names)
+        };
+        let some = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(names("a/b\n# no\n./c\n/d\na\n../x\n"), some(&["a", "c", "d"]));
+        assert_eq!(names(""), some(&[]));
+        for all in [".", "./", "a\n/\n"] {
+            assert_eq!(names(all), None, "{all}");
+        }
     }
 
     #[test]
