@@ -4,8 +4,8 @@
 //! the same names and do what the plan says; without a plan for a place they pass everything on. [`halves`] starts a
 //! receiver over them, [`rig`] runs a transfer and judges it from outside. [`crash_disk`] is a disk in memory that can tell
 //! what a power cut may leave, and [`crash`] looks at all of that for every instant of a transfer. [`network`] is a network
-//! in memory; [`relay`] and [`gateway`] stand between the real [`programs`], outside of both, and [`memory`] flips bits in
-//! their memory. [`ladder`] has programs that check less, run over the same doors; a [`trial`] is one run at one level,
+//! in memory; [`relay`] and [`gateway`] stand between the real [`programs`], outside of both, [`link`] is a bad link under
+//! them and any other tool, and [`memory`] flips bits in their memory. [`ladder`] has programs that check less, run over the same doors; a [`trial`] is one run at one level,
 //! and [`matrix`] makes many and shows what they came to, and [`random`] strikes anywhere; [`statistics`] says what a count
 //! of runs proves; [`mutants`] are the program with one guard taken out, each of which must be found. **Nothing of this is
 //! in the shipped programs, and their package never names this one.**
@@ -20,6 +20,7 @@ pub mod disk;
 pub mod gateway;
 pub mod halves;
 pub mod ladder;
+pub mod link;
 pub mod matrix;
 pub mod memory;
 pub mod mutants;

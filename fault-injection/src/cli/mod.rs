@@ -4,6 +4,7 @@
 
 mod between;
 mod crash;
+mod link;
 mod matrix;
 mod scenarios;
 
@@ -90,6 +91,8 @@ enum Command {
     List,
     /// A bad network between two unmodified programs: relay their datagrams
     Relay(between::RelayArguments),
+    /// A bad link between two hosts, network namespaces, while a command runs: for TCP tools and careful alike (needs root)
+    Link(link::LinkArguments),
     /// The gateway at MIT between two unmodified programs: end QUIC on both sides and swap bytes
     Gateway(between::GatewayArguments),
 }
@@ -165,6 +168,7 @@ pub fn main() -> ExitCode {
         Command::Replay { line, times } => replay(&line, times),
         Command::List => list(),
         Command::Relay(arguments) => between::relay(arguments),
+        Command::Link(arguments) => link::link(&arguments),
         Command::Gateway(arguments) => between::gateway(arguments),
     };
     match done {
