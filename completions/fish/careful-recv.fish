@@ -35,6 +35,8 @@ owner\t'Owner and group'
 suid\t'Set-user-ID, set-group-ID and sticky bits, where the owner is set'"
 complete -c careful-recv -l expires -d 'How long the ticket is good for' -r
 complete -c careful-recv -l port -d 'UDP port to use, or several of which the first free one is taken' -r
+complete -c careful-recv -l congestion -d 'What decides how fast is sent over a network' -r -f -a "careful\t'By bandwidth and length of the path as measured; packets lost by chance slow nothing down, and queues stay short'
+cubic\t'As TCP does by default; every lost packet is taken for congestion'"
 complete -c careful-recv -l allow -d 'The list of keys that may send, each with its directory' -r -F
 complete -c careful-recv -l memory -d 'The most memory that all senders together may take up here' -r
 complete -c careful-recv -l drain -d 'How long transfers may still run after SIGTERM' -r

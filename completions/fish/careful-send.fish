@@ -11,6 +11,8 @@ complete -c careful-send -l require -d 'The least that every receipt must prove,
 complete -c careful-send -l retry-for -d 'How long a lost connection is tried again' -r
 complete -c careful-send -l receipts -d 'Append the signed receipts to FILE, one JSON object a line' -r -F
 complete -c careful-send -l port -d 'UDP port to use, or several of which the first free one is taken' -r
+complete -c careful-send -l congestion -d 'What decides how fast is sent over a network' -r -f -a "careful\t'By bandwidth and length of the path as measured; packets lost by chance slow nothing down, and queues stay short'
+cubic\t'As TCP does by default; every lost packet is taken for congestion'"
 complete -c careful-send -s e -l ssh -d 'The command that is run as ssh, with its options' -r
 complete -c careful-send -s J -d 'Reach the host by way of another one, as ssh -J' -r
 complete -c careful-send -s i -d 'File with the key to log in with, as ssh -i' -r

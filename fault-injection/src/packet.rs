@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use careful::seams::packet::{Carrier, Packets, PortRange};
+use careful::seams::packet::{Carrier, Congestion, Packets, PortRange};
 use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
@@ -53,6 +53,10 @@ impl Packets for FaultyPackets {
 
     fn carrier(&self) -> Carrier {
         self.inner.carrier()
+    }
+
+    fn congestion(&self) -> Congestion {
+        self.inner.congestion()
     }
 }
 

@@ -425,6 +425,7 @@ mod tests {
     use super::*;
     use crate::protocol::limits::CHUNK_BYTES_DEFAULT;
     use crate::protocol::receipt::{Origin, Stored};
+    use crate::seams::packet::Congestion;
 
     fn send(arguments: &[&str]) -> Result<SendArguments, clap::Error> {
         parse_from(["careful-send"].iter().chain(arguments).map(OsString::from))
@@ -522,6 +523,15 @@ mod tests {
         send(&["--origin", "first-read", "--require", "origin=reread", "a", "b"]).expect_err("never reached");
         send(&["--origin", "reread", "--require", "origin=recorded", "a", "b"]).expect_err("never reached");
         send(&["--require", "origin=recorded", "a", "b"]).expect("reachable");
+    }
+
+    #[test]
+    fn a_control_of_congestion_is_one_of_two_and_the_model_by_default() {
+        let chosen = |line: &[&str]| send(line).map(|arguments| arguments.network.environment().packets.congestion());
+        assert_eq!(chosen(&["a", "b"]).expect("arguments"), Congestion::Careful);
+        assert_eq!(chosen(&["--congestion", "cubic", "a", "b"]).expect("arguments"), Congestion::Cubic);
+        let error = chosen(&["--congestion", "reno", "a", "b"]).expect_err("unknown").to_string();
+        assert!(error.contains("careful, cubic"), "{error}");
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::wire::identity::{KeyPair, random_bytes};
 /// Serves the receiver that started this process, and ends with it. The error is for a person.
 pub(super) async fn serve() -> Result<ExitCode, (String, ExitCode)> {
     let caller = caller().await?;
-    let environment = Environment::real_on(caller.ports);
+    let environment = Environment::real_on(caller.ports, caller.congestion);
     let key = Arc::new(KeyPair::generate().map_err(|error| other(&error))?);
     let token = random_bytes().map_err(|error| other(&error))?;
     let answering = Answering::start(&environment, &caller, &key, token).map_err(|error| other(&error))?;

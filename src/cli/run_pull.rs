@@ -32,7 +32,7 @@ pub(super) fn main(arguments: &RecvArguments, plan: PullPlan) -> ExitCode {
 
 async fn pull(arguments: &RecvArguments, plan: PullPlan, shown: Shown) -> Result<ExitCode, Stop> {
     let report = &shown.report;
-    let environment = Environment::real_on(arguments.network.port);
+    let environment = arguments.network.environment();
     let cannot_start = |error: &dyn std::error::Error| Stop(with_causes(error), None, ExitCode::Other);
     let disk = environment.disk.as_ref();
     let list = list_to_send(&arguments.selection, arguments.recursive, disk)?;

@@ -77,7 +77,7 @@ fn receive(arguments: &RecvArguments, report: &Arc<Report>, passed: Result<Optio
     let umask = take_umask();
     let open_files_limit = open_files_limit();
     let open_files_max = open_files_max();
-    let environment = Environment::real_on(arguments.network.port);
+    let environment = arguments.network.environment();
     let receiving = Receiving { report: Arc::clone(report), umask, open_files_max, environment };
     let outcome = match arguments.mode() {
         Ok(RecvMode::Stdio) => runtime.block_on(receiving.as_child()),
@@ -132,7 +132,7 @@ impl Receiving {
     /// Started by `careful-send` of the same person, here or by ssh: one line each way, then QUIC. Ends with its caller.
     async fn as_child(&self) -> Outcome {
         let caller = caller().await?;
-        let environment = Environment::real_on(caller.ports);
+        let environment = Environment::real_on(caller.ports, caller.congestion);
         let identity = identity(environment.disk.as_ref(), &self.report).map_err(|error| other(&error))?;
         let key = KeyPair::generate().map_err(|error| other(&error))?;
         let token = random_bytes().map_err(|error| other(&error))?;

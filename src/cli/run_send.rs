@@ -58,7 +58,7 @@ fn asked(arguments: &SendArguments) -> ExitCode {
 }
 
 async fn transfer(arguments: &SendArguments, shown: Shown) -> Result<ExitCode, Stop> {
-    let environment = Environment::real_on(arguments.network.port);
+    let environment = arguments.network.environment();
     let mut prepared = prepare(arguments, &environment, &shown.report).await?;
     let dry_run = arguments.sending.dry_run;
     if dry_run && InputArguments::is_source(arguments.operands().0) {

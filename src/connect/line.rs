@@ -11,13 +11,15 @@ use std::str::FromStr;
 use super::ConnectError;
 use super::ticket::{Ticket, TicketError};
 use crate::protocol::limits::{PROTOCOL_VERSION, TICKET_ADDRESSES_MAX};
-use crate::seams::packet::PortRange;
+use crate::seams::packet::{Congestion, PortRange};
 use crate::wire::identity::PublicKey;
 
 /// What the caller's line of every version begins with; the version follows.
 const CALLER_WORD: &str = "careful-caller-";
 /// What a range of ports follows, in the caller's line.
 const PORTS_PREFIX: &str = "ports=";
+/// What the name of a control of congestion follows, in the caller's line.
+const CONGESTION_PREFIX: &str = "congestion=";
 /// What the answer to a line of another version begins with; the version of the side that answers follows.
 const VERSION_WORD: &str = "careful-version-";
 /// What every answer of every version begins with.
@@ -41,8 +43,18 @@ pub struct Caller {
     pub pipe: Pipe,
     /// The UDP ports that the other may use, if not any.
     pub ports: Option<PortRange>,
+    /// What decides how fast the other sends; not said if it is the usual one.
+    pub congestion: Congestion,
     /// Where it can be called by UDP, best first; only the first `TICKET_ADDRESSES_MAX` are said.
     pub addresses: Vec<SocketAddr>,
+}
+
+impl Caller {
+    /// Without wishes about the other's sockets, and without an address.
+    #[must_use]
+    pub fn new(key: PublicKey, pipe: Pipe) -> Self {
+        Self { key, pipe, ports: None, congestion: Congestion::default(), addresses: Vec::new() }
+    }
 }
 
 impl fmt::Display for Caller {
@@ -54,6 +66,9 @@ impl fmt::Display for Caller {
         write!(f, "{CALLER_WORD}{PROTOCOL_VERSION} {} {pipe}", self.key)?;
         if let Some(ports) = self.ports {
             write!(f, " {PORTS_PREFIX}{ports}")?;
+        }
+        if self.congestion != Congestion::default() {
+            write!(f, " {CONGESTION_PREFIX}{}", self.congestion.name())?;
         }
         for address in self.addresses.iter().take(TICKET_ADDRESSES_MAX) {
             // The scope of an IPv6 address means nothing elsewhere.
@@ -83,9 +98,12 @@ impl FromStr for Caller {
         let mut words = words.peekable();
         let ports = words.next_if(|word| word.starts_with(PORTS_PREFIX)).map(|word| word[PORTS_PREFIX.len()..].parse());
         let ports = ports.transpose().map_err(|_not_a_range| ConnectError::Unexpected)?;
+        let congestion = words.next_if(|word| word.starts_with(CONGESTION_PREFIX));
+        let congestion = congestion.map(|word| Congestion::named(&word[CONGESTION_PREFIX.len()..]));
+        let congestion = congestion.map_or(Ok(Congestion::default()), |named| named.ok_or(ConnectError::Unexpected))?;
         let addresses = words.map(|word| word.parse().ok()).collect::<Option<Vec<_>>>();
         let addresses = addresses.filter(|addresses| addresses.len() <= TICKET_ADDRESSES_MAX);
-        Ok(Self { key, pipe, ports, addresses: addresses.ok_or(ConnectError::Unexpected)? })
+        Ok(Self { key, pipe, ports, congestion, addresses: addresses.ok_or(ConnectError::Unexpected)? })
     }
 }
 
@@ -127,26 +145,25 @@ pub(super) fn ticket_at_end(line: &[u8]) -> Option<(&[u8], Ticket)> {
 mod tests {
     use super::*;
 
+    const UNUSUAL: Congestion = Congestion::Cubic;
+
     fn caller(addresses: usize) -> Caller {
         let address = |number| SocketAddr::from(([192, 0, 2, number as u8], 7400));
-        Caller {
-            key: PublicKey([5; 32]),
-            pipe: Pipe::Ssh,
-            ports: None,
-            addresses: (0..addresses).map(address).collect(),
-        }
+        Caller { addresses: (0..addresses).map(address).collect(), ..Caller::new(PublicKey([5; 32]), Pipe::Ssh) }
     }
 
     #[test]
     fn golden_line_of_a_caller() {
         let key = PublicKey([5; 32]);
         let addresses = vec!["192.0.2.1:7400".parse().unwrap(), "[2001:db8::1]:1".parse().unwrap()];
-        let line = Caller { key, pipe: Pipe::Ssh, ports: None, addresses }.to_string();
+        let line = Caller { key, addresses, ..caller(0) }.to_string();
         assert_eq!(line, format!("careful-caller-1 {key} ssh 192.0.2.1:7400 [2001:db8::1]:1"));
-        let line = Caller { key, pipe: Pipe::Local, ports: None, addresses: Vec::new() }.to_string();
+        let line = Caller { pipe: Pipe::Local, ..caller(0) }.to_string();
         assert_eq!(line, format!("careful-caller-1 {key} local"));
         let line = Caller { ports: "7000-7100".parse().ok(), ..caller(1) }.to_string();
         assert_eq!(line, format!("careful-caller-1 {key} ssh ports=7000-7100 192.0.2.0:7400"));
+        let line = Caller { ports: "7000".parse().ok(), congestion: UNUSUAL, ..caller(1) }.to_string();
+        assert_eq!(line, format!("careful-caller-1 {key} ssh ports=7000 congestion=cubic 192.0.2.0:7400"));
     }
 
     #[test]
@@ -154,8 +171,10 @@ mod tests {
         for addresses in [0, 1, TICKET_ADDRESSES_MAX] {
             for pipe in [Pipe::Local, Pipe::Ssh] {
                 for ports in [None, "7000".parse().ok(), "7000-7100".parse().ok()] {
-                    let caller = Caller { pipe, ports, ..caller(addresses) };
-                    assert_eq!(caller.to_string().parse::<Caller>().unwrap(), caller);
+                    for congestion in [Congestion::default(), UNUSUAL] {
+                        let caller = Caller { pipe, ports, congestion, ..caller(addresses) };
+                        assert_eq!(caller.to_string().parse::<Caller>().unwrap(), caller);
+                    }
                 }
             }
         }
@@ -177,6 +196,9 @@ mod tests {
             format!("{good} host:1"),
             format!("{good} ports=7000"),
             good.replace(" ssh ", " ssh ports= "),
+            good.replace(" ssh ", " ssh congestion= "),
+            good.replace(" ssh ", " ssh congestion=none "),
+            good.replace(" ssh ", " ssh congestion=cubic ports=7000 "),
             good.replace(" ssh ", " ssh ports=7-6 "),
             good.replace(" ssh ", " ssh ports=7000 ports=7000 "),
             String::new(),

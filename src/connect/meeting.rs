@@ -286,7 +286,8 @@ impl Started {
         let pipe = self.start.pipe();
         // Within one host nothing lies between, and the two may have one port only.
         let ports = environment.packets.ports().filter(|_ports| pipe == Pipe::Ssh);
-        let mut caller = Caller { key: key.public(), pipe, ports, addresses: Vec::new() };
+        let mut caller =
+            Caller { ports, congestion: environment.packets.congestion(), ..Caller::new(key.public(), pipe) };
         let (Start::Ssh(ssh), Some(listener)) = (&self.start, &self.listener) else {
             let (child, ticket) = Child::start(&self.start, &caller, &self.remarks).await?;
             return Ok(Running { child, ticket, pipe: None });

@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_line_of_a_caller_is_read_and_no_other() {
-        let caller = Caller { key: PublicKey([5; 32]), pipe: Pipe::Local, ports: None, addresses: Vec::new() };
+        let caller = Caller::new(PublicKey([5; 32]), Pipe::Local);
         assert_eq!(read(format!("{caller}\n").as_bytes()).unwrap(), caller);
         for case in [caller.to_string(), "\n".to_owned(), "a".repeat(CHILD_LINE_BYTES_MAX + 10), format!("{caller} \n")]
         {

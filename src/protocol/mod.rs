@@ -245,6 +245,8 @@ pub mod limits {
     /// Bytes sent over a pipe and not yet acknowledged. An ssh channel takes 2 MiB ahead, and the buffers below it not
     /// much less: more would only wait there, and every message behind it.
     pub const PIPE_WINDOW_BYTES: u64 = 4 << 20;
+    /// Moments at which packets left that congestion control keeps in mind until they are acknowledged.
+    pub const SENDINGS_KEPT_MAX: usize = 16 << 10;
     /// First packets of strangers that wait to be looked at.
     pub const INCOMING_MAX: usize = 1024;
     /// Bytes kept of one such stranger.

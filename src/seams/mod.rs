@@ -14,7 +14,7 @@ use std::sync::Arc;
 use buffer::{Buffers, PlainBuffers};
 use disk::Disk;
 use os_disk::OsDisk;
-use packet::{Packets, PortRange, UdpPackets, UdpPacketsWithin};
+use packet::{Congestion, Controlled, Packets, PortRange, UdpPackets, UdpPacketsWithin};
 
 /// The three doors one half of a transfer runs over.
 #[derive(Clone, Debug)]
@@ -31,16 +31,17 @@ impl Environment {
     /// The real outside: the operating system's files, plain queues, UDP.
     #[must_use]
     pub fn real() -> Self {
-        Self::real_on(None)
+        Self::real_on(None, Congestion::default())
     }
 
-    /// As [`Self::real`], with UDP sockets on these ports alone, where some are named.
+    /// As [`Self::real`], with UDP sockets on these ports alone, where some are named, and under this control of congestion.
     #[must_use]
-    pub fn real_on(ports: Option<PortRange>) -> Self {
-        let packets: Arc<dyn Packets> = match ports {
+    pub fn real_on(ports: Option<PortRange>, congestion: Congestion) -> Self {
+        let inner: Arc<dyn Packets> = match ports {
             None => Arc::new(UdpPackets),
             Some(ports) => Arc::new(UdpPacketsWithin(ports)),
         };
+        let packets = Arc::new(Controlled { inner, congestion });
         Self { disk: Arc::new(OsDisk), buffers: Arc::new(PlainBuffers), packets }
     }
 }

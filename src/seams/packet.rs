@@ -23,6 +23,33 @@ pub enum Carrier {
     Pipe,
 }
 
+/// Who decides how much may be under way on a path of a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Congestion {
+    /// A model of the path: loss by chance does not slow it down, a queue does.
+    #[default]
+    Careful,
+    /// As TCP does by default (RFC 9438): every loss is a sign of congestion.
+    Cubic,
+}
+
+impl Congestion {
+    /// Its name, in options and between the two sides.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Careful => "careful",
+            Self::Cubic => "cubic",
+        }
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Careful, Self::Cubic].into_iter().find(|congestion| congestion.name() == name)
+    }
+}
+
 /// Makes the sockets that QUIC runs over.
 pub trait Packets: Send + Sync + Debug {
     /// A socket bound to the address; port 0 lets the system choose. Must be called within a tokio runtime.
@@ -42,6 +69,42 @@ pub trait Packets: Send + Sync + Debug {
     /// What these sockets send over.
     fn carrier(&self) -> Carrier {
         Carrier::Udp
+    }
+
+    /// Who decides how much may be under way on a path of a network.
+    fn congestion(&self) -> Congestion {
+        Congestion::default()
+    }
+}
+
+/// The sockets of another door, under this control of congestion.
+#[derive(Clone, Debug)]
+pub struct Controlled {
+    /// What makes the sockets.
+    pub inner: Arc<dyn Packets>,
+    /// Who decides how much may be under way.
+    pub congestion: Congestion,
+}
+
+impl Packets for Controlled {
+    fn socket(&self, address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        self.inner.socket(address)
+    }
+
+    fn endpoint_seed(&self) -> Option<[u8; 32]> {
+        self.inner.endpoint_seed()
+    }
+
+    fn ports(&self) -> Option<PortRange> {
+        self.inner.ports()
+    }
+
+    fn carrier(&self) -> Carrier {
+        self.inner.carrier()
+    }
+
+    fn congestion(&self) -> Congestion {
+        self.congestion
     }
 }
 

@@ -148,7 +148,7 @@ impl Connection {
         match &self.endpoint {
             // Within one host or a pipe the last packet need not be kept for sending it again: it only has to leave, and
             // that saves three timeouts, some 80 ms.
-            Some(endpoint) if self.path == Path::Network => wait_idle(endpoint).await,
+            Some(endpoint) if matches!(self.path, Path::Network(_)) => wait_idle(endpoint).await,
             // On a socket that others use, too, their last packets would be waited for. Both sides of it know by the pipe
             // between them when the other is gone.
             Some(_) | None => {

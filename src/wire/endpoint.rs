@@ -21,7 +21,7 @@ use super::transport::{Path, ServerConfigs, certified_key, client_config, endpoi
 use super::verifier::KeyVerifier;
 use super::{WhoseKey, WireError};
 use crate::protocol::limits::{GREETING_TIMEOUT, GREETINGS_AT_ONCE, NEXT_ADDRESS_AFTER};
-use crate::seams::packet::{Carrier, Packets};
+use crate::seams::packet::{Carrier, Congestion, Packets};
 
 /// A name for TLS, which wants one; nothing looks it up or compares it.
 const NO_NAME: &str = "peer.invalid";
@@ -47,6 +47,7 @@ pub struct Listener {
     pub(super) verifier: Arc<KeyVerifier>,
     configs: ServerConfigs,
     carrier: Carrier,
+    congestion: Congestion,
     pub(super) greetings: Mutex<JoinSet<Result<Connection, WireError>>>,
     pub(super) calls: Calls,
     /// Another socket, on which the same side is waited for.
@@ -71,15 +72,17 @@ impl Listener {
         admitted: Admitted,
     ) -> Result<Self, WireError> {
         let verifier = Arc::new(KeyVerifier::new(admitted, provider().signature_verification_algorithms));
-        let configs = server_configs(Arc::clone(&key), Arc::clone(&verifier))?;
+        let congestion = packets.congestion();
+        let configs = server_configs(Arc::clone(&key), Arc::clone(&verifier), congestion)?;
         // Which settings a connection gets is decided when it begins.
-        let endpoint = endpoint(packets, address, Some(configs.of(Path::Network)))?;
+        let endpoint = endpoint(packets, address, Some(configs.of(Path::Network(congestion))))?;
         Ok(Self {
             endpoint,
             key,
             verifier,
             configs,
             carrier: packets.carrier(),
+            congestion,
             greetings: Mutex::new(JoinSet::new()),
             calls: Calls::new(),
             beside: None,
@@ -98,7 +101,7 @@ impl Listener {
     }
 
     pub(super) fn path_to(&self, address: SocketAddr) -> Path {
-        Path::to(address, self.carrier)
+        Path::to(address, self.carrier, self.congestion)
     }
 
     /// From now on only the owner of this key gets through its handshake. Connections already given out stay.
@@ -162,7 +165,8 @@ impl Listener {
 
     /// From now on strangers are turned away at their first packet, or no longer. Connections already given out stay.
     pub(super) fn turn_away(&self, everybody: bool) {
-        self.endpoint.set_server_config((!everybody).then(|| Arc::unwrap_or_clone(self.configs.of(Path::Network))));
+        let admitting = || Arc::unwrap_or_clone(self.configs.of(Path::Network(self.congestion)));
+        self.endpoint.set_server_config((!everybody).then(admitting));
     }
 
     /// Every `Incoming` is answered in one way: dropped it would stay in quinn's memory.
@@ -243,7 +247,7 @@ pub(super) async fn connect_as(
     let mut failed = WireError::NoAnswer;
     loop {
         if let Some(address) = addresses.next() {
-            let (endpoint, path) = (endpoint.clone(), Path::to(*address, packets.carrier()));
+            let (endpoint, path) = (endpoint.clone(), Path::to(*address, packets.carrier(), packets.congestion()));
             let connecting = call(&endpoint, path, *address, Arc::clone(&key), receiver.clone());
             attempts.spawn(async move { Connection::new(connecting?.await?, path, Some(endpoint)) });
         }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::congestion::{ControllerFactory, CubicConfig};
+use quinn::congestion::ControllerFactory;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, ValidationTokenConfig, VarInt};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
@@ -18,6 +18,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, version};
 
 use super::WireError;
+use super::congestion;
 use super::fixed_window::FixedWindow;
 use super::identity::{KeyPair, PublicKey};
 use super::verifier::KeyVerifier;
@@ -25,7 +26,7 @@ use crate::protocol::limits::{
     IDLE_TIMEOUT, INCOMING_BUFFER_BYTES, INCOMING_BUFFERS_BYTES, INCOMING_MAX, KEEP_ALIVE_EVERY, PIPE_WINDOW_BYTES,
     PROTOCOL_VERSION, RECEIVE_WINDOW_BYTES, RECEIVE_WINDOW_GREETING_BYTES, SEND_WINDOW_BYTES, STREAM_WINDOW_BYTES,
 };
-use crate::seams::packet::Carrier;
+use crate::seams::packet::{Carrier, Congestion};
 use crate::seams::pipe_packets::PIPE_PACKET_BYTES_MAX;
 
 /// Largest UDP payload in bytes: ten of them, which quinn hands over at once, stay below the 65,507 bytes of one send.
@@ -48,18 +49,18 @@ pub(super) const RECEIVE_WINDOW: VarInt = VarInt::from_u32(RECEIVE_WINDOW_BYTES)
 pub(super) enum Path {
     /// Within this host: datagrams of [`DATAGRAM_BYTES_MAX`] certainly pass.
     Loopback,
-    /// Nothing: small datagrams first, larger ones as far as they are found to pass.
-    Network,
+    /// Nothing: small datagrams first, larger ones as far as they are found to pass. How much may be under way is decided so.
+    Network(Congestion),
     /// Byte streams, which lose nothing: the largest packets, and a window that is no judgement of a network.
     Pipe,
 }
 
 impl Path {
-    pub(super) fn to(address: SocketAddr, carrier: Carrier) -> Self {
+    pub(super) fn to(address: SocketAddr, carrier: Carrier, congestion: Congestion) -> Self {
         match carrier {
             Carrier::Pipe => Self::Pipe,
             Carrier::Udp if address.ip().to_canonical().is_loopback() => Self::Loopback,
-            Carrier::Udp => Self::Network,
+            Carrier::Udp => Self::Network(congestion),
         }
     }
 }
@@ -88,7 +89,7 @@ fn transport_config(path: Path) -> TransportConfig {
     // small datagrams only. Elsewhere that would keep a connection from being made at all.
     let (datagram_bytes, discovery) = match path {
         Path::Loopback => (DATAGRAM_BYTES_MAX, None),
-        Path::Network => (DATAGRAM_BYTES_MIN, Some(discovery)),
+        Path::Network(_) => (DATAGRAM_BYTES_MIN, Some(discovery)),
         Path::Pipe => (PIPE_PACKET_BYTES_MAX, None),
     };
 
@@ -105,7 +106,7 @@ fn transport_config(path: Path) -> TransportConfig {
         .mtu_discovery_config(discovery)
         .pad_to_mtu(false)
         .ack_frequency_config(None)
-        .congestion_controller_factory(congestion(path))
+        .congestion_controller_factory(controllers(path))
         .packet_threshold(3)
         .time_threshold(9.0 / 8.0)
         .persistent_congestion_threshold(3)
@@ -121,15 +122,12 @@ fn transport_config(path: Path) -> TransportConfig {
 }
 
 /// How much may be under way at once.
-fn congestion(path: Path) -> Arc<dyn ControllerFactory + Send + Sync> {
-    let first_window_bytes = match path {
-        Path::Loopback => LOOPBACK_FIRST_WINDOW_BYTES,
-        Path::Network => FIRST_WINDOW_BYTES,
-        Path::Pipe => return Arc::new(FixedWindow { bytes: PIPE_WINDOW_BYTES }),
-    };
-    let mut cubic = CubicConfig::default();
-    cubic.initial_window(first_window_bytes);
-    Arc::new(cubic)
+fn controllers(path: Path) -> Arc<dyn ControllerFactory + Send + Sync> {
+    match path {
+        Path::Loopback => congestion::controllers(Congestion::Cubic, LOOPBACK_FIRST_WINDOW_BYTES),
+        Path::Network(congestion) => congestion::controllers(congestion, FIRST_WINDOW_BYTES),
+        Path::Pipe => Arc::new(FixedWindow { bytes: PIPE_WINDOW_BYTES }),
+    }
 }
 
 /// Settings of a side that is connected to, for every kind of path; they share keys and the secret of retry tokens.
@@ -144,14 +142,18 @@ impl ServerConfigs {
     pub(super) fn of(&self, path: Path) -> Arc<quinn::ServerConfig> {
         Arc::clone(match path {
             Path::Loopback => &self.loopback,
-            Path::Network => &self.network,
+            Path::Network(_) => &self.network,
             Path::Pipe => &self.pipe,
         })
     }
 }
 
 /// Makes those settings.
-pub(super) fn server_configs(key: Arc<CertifiedKey>, verifier: Arc<KeyVerifier>) -> Result<ServerConfigs, WireError> {
+pub(super) fn server_configs(
+    key: Arc<CertifiedKey>,
+    verifier: Arc<KeyVerifier>,
+    congestion: Congestion,
+) -> Result<ServerConfigs, WireError> {
     let mut tls = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&version::TLS13])
         .map_err(crypto)?
@@ -180,7 +182,7 @@ pub(super) fn server_configs(key: Arc<CertifiedKey>, verifier: Arc<KeyVerifier>)
     };
     Ok(ServerConfigs {
         loopback: config_of(Path::Loopback),
-        network: config_of(Path::Network),
+        network: config_of(Path::Network(congestion)),
         pipe: config_of(Path::Pipe),
     })
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::wire::identity::PublicKey;
 
 fn caller(pipe: Pipe) -> Caller {
-    Caller { key: PublicKey([2; 32]), pipe, ports: None, addresses: Vec::new() }
+    Caller::new(PublicKey([2; 32]), pipe)
 }
 
 fn ticket() -> Ticket {
