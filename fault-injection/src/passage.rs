@@ -222,6 +222,8 @@ pub struct Counts {
     pub words_exchanged: u64,
     /// All that left, doubles included.
     pub left: u64,
+    /// How long all of them together waited for their turn under the rate.
+    pub waited: Duration,
 }
 
 impl Counts {
@@ -376,6 +378,7 @@ impl<T: Clone> Passage<T> {
             if waiting_bytes > 0 && waiting_bytes + u128::from(length) > u128::from(self.trouble.queue_bytes) {
                 return self.note(datagram.number, Happened::Overflowed);
             }
+            self.counts.waited += starts - now;
             departs = starts + Duration::from_nanos(length.saturating_mul(1_000_000_000) / rate.max(1));
             self.busy_until = departs;
         }

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+mod endpoints;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,7 +22,6 @@ use careful::seams::packet::Packets;
 use careful::send::{self, Ended, Observer};
 use careful::wire::WireError;
 use careful::wire::connection::Connection;
-use careful::wire::endpoint::{Admitted, Listener, connect};
 use careful::wire::identity::KeyPair;
 use careful_faults::halves;
 use careful_faults::network::{Arrivals, Network};
@@ -29,29 +30,10 @@ use careful_faults::rig::content;
 use quinn::udp::{RecvMeta, Transmit};
 use tokio::time::Instant;
 
-const SENDER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
-const RECEIVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+use self::endpoints::{RECEIVER, SENDER, connected};
+
 const OUTSIDE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 const CHUNK: usize = 1 << 20;
-
-/// Both ends of a connection, the sender over this door.
-async fn connected(network: &Network, sender: &dyn Packets) -> Result<(Connection, Connection, Listener), WireError> {
-    let (sender_key, receiver_key) = (KeyPair::from_seed(&[1; 32]).unwrap(), KeyPair::from_seed(&[2; 32]).unwrap());
-    let host = network.host(RECEIVER);
-    let any_port = SocketAddr::new(RECEIVER, 0);
-    let listener = Listener::bind(host.as_ref(), any_port, &receiver_key, Admitted::Key(sender_key.public())).unwrap();
-    let addresses = [listener.local_address().unwrap()];
-    let receiver = receiver_key.public();
-    let connecting = connect(sender, &addresses, &sender_key, &receiver);
-    let (connected, accepted) = tokio::select! {
-        both = async { tokio::join!(connecting, listener.accept()) } => both,
-        () = tokio::time::sleep(Duration::from_secs(60)) => return Err(WireError::NoAnswer),
-    };
-    let (connected, accepted) = (connected?, accepted.unwrap());
-    accepted.allow_streams(4, 16);
-    accepted.raise_windows();
-    Ok((connected, accepted, listener))
-}
 
 /// Moves chunks of 1 MiB; fails unless each arrives as it was.
 async fn move_chunks(sender: &Connection, receiver: &Connection, count: u64) {
