@@ -18,7 +18,6 @@ use crate::protocol::message::Pattern;
 use crate::protocol::request::{ListedPaths, Request};
 use crate::receive::Asked;
 use crate::receive::pull::Pull;
-use crate::seams::Environment;
 use crate::seams::disk::Disk;
 use crate::seams::os_disk::take_umask;
 use crate::send::PathList;
