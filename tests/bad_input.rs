@@ -184,9 +184,13 @@ fn a_receiver_that_cannot_listen_says_why() {
         &place,
         &[
             (&["--listen"], 2, &["--listen needs the directory to receive into"]),
-            (&["--listen", "nowhere"], 11, &["cannot receive into nowhere", "No such file"]),
+            (&["--listen", "nowhere"], 11, &["cannot receive into nowhere", "No such file", "hint: name a directory"]),
             (&["--listen", "s/file"], 11, &["cannot receive into s/file", "Not a directory"]),
-            (&["--listen", "192.0.2.7:5", "in"], 10, &["cannot listen on 192.0.2.7:5"]),
+            (
+                &["--listen", "192.0.2.7:5", "in"],
+                10,
+                &["cannot listen on 192.0.2.7:5", "hint: name an address of this host"],
+            ),
             (&["--listen", ":99999", "in"], 2, &["':99999'", address]),
             (&["--listen", "example.com:1", "in"], 2, &["'example.com:1'", address]),
             (&["--listen", "--expires", "never", "in"], 2, &["'never'", "as in 90s, 15m, 24h or 7d"]),
@@ -209,8 +213,8 @@ fn a_standing_receiver_says_what_is_wrong_with_its_list_and_never_starts_with_ha
     set_mode(&place.path("open"), 0o666);
     let stay = &["--listen", "127.0.0.1:0", "--stay", "--allow"][..];
     let cases: &[(&str, i32, &[&str])] = &[
-        ("nowhere", 11, &["cannot read nowhere", "No such file"]),
-        ("nonsense", 2, &["nonsense: line 1: unknown word 'nonsense'", "dir=, replace"]),
+        ("nowhere", 11, &["cannot read nowhere", "No such file", "hint: name a file"]),
+        ("nonsense", 2, &["nonsense: line 1: unknown word 'nonsense'", "dir=, replace", "hint: repair the line"]),
         ("mistyped", 2, &["mistyped: line 1: the key is incomplete or has a wrong character"]),
         ("nowhere-to", 11, &["nowhere-to: line 1: the directory /no/such/place", "No such file"]),
         ("open", 11, &["open", "mode 0666 lets others write it", "chmod go-w open"]),

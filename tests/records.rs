@@ -12,7 +12,7 @@ use careful::record::{ATTRIBUTE, Record};
 use rustix::fs::XattrFlags;
 use serde_json::Value;
 use support::{
-    CHUNK, Mount, Place, Ran, flip_in_image, make_ext4, run, set_mode, set_modified, skipped, words_possible,
+    CHUNK, Mount, Place, Ran, flip_in_image, make_ext4, run, set_mode, set_modified, skipped, start, words_possible,
 };
 
 const FILES: [&str; 4] = ["empty", "large", "larger", "small"];
@@ -254,4 +254,21 @@ fn a_bit_that_flips_on_the_disk_of_the_source_is_not_sent_on() {
     assert_eq!(ran.summary()["origin"], "reread");
     assert_ne!(place.read("fooled/large"), large);
     drop(mount);
+}
+
+#[test]
+fn a_receiver_that_listens_may_keep_its_disk_free_of_records() {
+    let Some(place) = place_with_records() else { return };
+    place.directory("in");
+    for (options, is_recorded) in [(&["in"][..], true), (&["--no-record", "--replace", "in"], false)] {
+        place.write("src/small", if is_recorded { b"first" } else { b"other" });
+        let mut receiver = start(&mut place.receiver(&[&["--listen", "127.0.0.1:0"], options].concat()));
+        let ticket = receiver.first_line();
+        place.send(&["src/small", &ticket]).exits(0);
+        receiver.finish().exits(0);
+        assert_eq!(record_of(&place.path("in/small")).is_some(), is_recorded);
+    }
+    let stay = ["--listen", "127.0.0.1:0", "--stay", "--allow", "keys", "--no-record"];
+    let ran = run(&mut place.receiver(&stay)).exits(2);
+    assert!(ran.stderr.contains("--no-record is asked of the sender"), "{ran:?}");
 }

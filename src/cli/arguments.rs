@@ -332,7 +332,8 @@ impl Checked for RecvArguments {
 
     fn check(&self) -> Result<(), String> {
         self.mode()?;
-        let mut others = self.words.iter().filter(|word| *word != b"--no-record");
+        // One that listens once may keep its disk free of records; in a list of keys nothing of the kind is said.
+        let mut others = self.words.iter().filter(|word| self.standing.stay || *word != b"--no-record");
         if let (Some(_), Some(word)) = (&self.listen_on, others.next()) {
             let word = safe_name::safe(word);
             return Err(format!("{word} is asked of the sender: with --listen it stands on the sender's command line"));

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::arguments::{Requested, requested};
 use super::exit_code::ExitCode;
 use super::filters::filters;
-use super::run_recv::{caller, ignore_signals, other};
+use super::run_recv::{Outcome, caller, ignore_signals, other};
 use super::run_send::plan;
 use crate::connect::answering::Answering;
 use crate::connect::meeting::Meeting;
@@ -28,7 +28,7 @@ use crate::send::{Ended, PathList, Plan, run};
 use crate::wire::identity::{KeyPair, random_bytes};
 
 /// Serves the receiver that started this process, and ends with it. The error is for a person.
-pub(super) async fn serve() -> Result<ExitCode, (String, ExitCode)> {
+pub(super) async fn serve() -> Outcome {
     let caller = caller().await?;
     let environment = Environment::real_on(caller.ports, caller.congestion);
     let key = Arc::new(KeyPair::generate().map_err(|error| other(&error))?);

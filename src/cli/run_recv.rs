@@ -8,6 +8,7 @@ use super::arguments::{self, ListenPlan, RecvArguments, RecvMode};
 use super::exit_code::ExitCode;
 use super::identity::{identity, print_key};
 use super::progress::Suspender;
+use super::reach::Stop;
 use super::report::{Report, with_causes};
 use super::run_pull;
 use super::run_standing::{passed_socket, standing};
@@ -55,8 +56,8 @@ pub fn main() -> std::process::ExitCode {
             return code.into();
         }
     };
-    let code = receive(&arguments, &report, passed).unwrap_or_else(|(words, code)| {
-        report.error(&words, None);
+    let code = receive(&arguments, &report, passed).unwrap_or_else(|Stop(words, hint, code)| {
+        report.error(&words, hint);
         code
     });
     report.end(code);
@@ -68,7 +69,7 @@ fn receive(arguments: &RecvArguments, report: &Arc<Report>, passed: Result<Optio
     if matches!(arguments.mode(), Ok(RecvMode::Key)) {
         return Ok(print_key(report));
     }
-    let passed = passed.map_err(|words| (words, ExitCode::Usage))?;
+    let passed = passed.map_err(|words| Stop(words, None, ExitCode::Usage))?;
     let runtime = match start(report, &arguments.output, Suspender::default()) {
         Ok(runtime) => runtime,
         // It has been told.
@@ -92,7 +93,7 @@ fn receive(arguments: &RecvArguments, report: &Arc<Report>, passed: Result<Optio
         Ok(RecvMode::Key) => Ok(ExitCode::Success),
         // One that pulls has run.
         Ok(RecvMode::Pull(_)) => Ok(ExitCode::Success),
-        Err(words) => Err((words, ExitCode::Usage)),
+        Err(words) => Err(Stop(words, None, ExitCode::Usage)),
     };
     runtime.shutdown_background();
     outcome
@@ -115,17 +116,19 @@ fn open_files_limit() -> usize {
 }
 
 /// The side that started this process, from the line that it said first.
-pub(super) async fn caller() -> Result<Caller, (String, ExitCode)> {
+pub(super) async fn caller() -> Result<Caller, Stop> {
     stdio::read_caller().await.map_err(|error| match error {
-        ConnectError::Version { .. } => (error.to_string(), ExitCode::Protocol),
+        ConnectError::Version { .. } => {
+            Stop(error.to_string(), Some("install the same version of careful on both sides"), ExitCode::Protocol)
+        }
         error => other(&error),
     })
 }
 
-pub(super) type Outcome = Result<ExitCode, (String, ExitCode)>;
+pub(super) type Outcome = Result<ExitCode, Stop>;
 
-pub(super) fn other(error: &dyn std::error::Error) -> (String, ExitCode) {
-    (with_causes(error), ExitCode::Other)
+pub(super) fn other(error: &dyn std::error::Error) -> Stop {
+    Stop(with_causes(error), None, ExitCode::Other)
 }
 
 impl Receiving {
@@ -163,14 +166,14 @@ impl Receiving {
     async fn listening(&self, plan: &ListenPlan, arguments: &RecvArguments) -> Outcome {
         let environment = self.environment.clone();
         environment.disk.open_directory(&plan.directory).map_err(|error| {
-            (format!("cannot receive into {}: {error}", plan.directory.display()), ExitCode::FileIo)
+            let words = format!("cannot receive into {}: {error}", plan.directory.display());
+            Stop(words, Some("name a directory that is there and that you may write to"), ExitCode::FileIo)
         })?;
         let identity = identity(environment.disk.as_ref(), &self.report).map_err(|error| other(&error))?;
         let key = KeyPair::generate().map_err(|error| other(&error))?;
         let token = random_bytes().map_err(|error| other(&error))?;
-        let listener = bind(&environment, plan.address, &key, Admitted::AnyKey).map_err(|error| {
-            (format!("cannot listen on {}: {}", plan.address, with_causes(&error)), ExitCode::Network)
-        })?;
+        let listener = bind(&environment, plan.address, &key, Admitted::AnyKey)
+            .map_err(|error| cannot_listen(plan.address, &error))?;
         let address = listener.local_address().map_err(|error| other(&error))?;
         let expires_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + arguments.expires;
         let expires_seconds = Some(expires_at.as_secs());
@@ -215,6 +218,12 @@ impl Receiving {
             }
         }
     }
+}
+
+pub(super) fn cannot_listen(address: SocketAddr, error: &WireError) -> Stop {
+    let hint =
+        "name an address of this host, and a port that no other program has; without --listen's value any will do";
+    Stop(format!("cannot listen on {address}: {}", with_causes(error)), Some(hint), ExitCode::Network)
 }
 
 /// All addresses of both families, or of IPv4 where there is no IPv6.

@@ -51,8 +51,8 @@ fn asked(arguments: &SendArguments) -> ExitCode {
     };
     let outcome = runtime.block_on(super::asked::serve());
     runtime.shutdown_background();
-    outcome.unwrap_or_else(|(words, code)| {
-        report.error(&words, None);
+    outcome.unwrap_or_else(|Stop(words, hint, code)| {
+        report.error(&words, hint);
         code
     })
 }

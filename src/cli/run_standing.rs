@@ -15,8 +15,9 @@ use tokio::sync::mpsc;
 use super::arguments::StandingPlan;
 use super::exit_code::ExitCode;
 use super::identity::lasting_identity;
+use super::reach::Stop;
 use super::report::{Report, with_causes};
-use super::run_recv::{Outcome, bind, other};
+use super::run_recv::{Outcome, bind, cannot_listen, other};
 use crate::connect::allow;
 use crate::protocol::limits::{GROUP_FILES_MAX, STANDING_PORT};
 use crate::receive::share::Memory;
@@ -48,21 +49,22 @@ pub(super) async fn standing(
     (umask, open_files_limit): (u32, usize),
 ) -> Outcome {
     let disk = Arc::clone(&environment.disk);
-    let identity = lasting_identity(disk.as_ref()).map_err(|words| (words, ExitCode::FileIo))?;
+    let identity = lasting_identity(disk.as_ref()).map_err(|words| Stop(words, None, ExitCode::FileIo))?;
     let allowed = load(disk.as_ref(), &plan.allow)?;
     let mut signals = Signals::new().map_err(|error| other(&error))?;
     let environment = match (passed, plan.address) {
         (Some(_), Some(_)) => {
             let words = "a socket was passed, and --listen names an address: one of them is too many";
-            return Err((words.to_owned(), ExitCode::Usage));
+            let hint = Some("leave the address to the unit of the socket");
+            return Err(Stop(words.to_owned(), hint, ExitCode::Usage));
         }
         (Some(socket), None) => Environment { packets: Arc::new(PassedSocket::new(socket)), ..environment },
         (None, _) => environment,
     };
     let anywhere = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), STANDING_PORT);
     let address = plan.address.unwrap_or(anywhere);
-    let listener = bind(&environment, address, &identity, Admitted::Nobody)
-        .map_err(|error| (format!("cannot listen on {address}: {}", with_causes(&error)), ExitCode::Network))?;
+    let listener =
+        bind(&environment, address, &identity, Admitted::Nobody).map_err(|error| cannot_listen(address, &error))?;
     let address = listener.local_address().map_err(|error| other(&error))?;
     let memory = Memory::new(plan.memory_bytes, (open_files_limit / GROUP_FILES_MAX).max(1));
     let key = identity.public().to_string();
@@ -133,7 +135,7 @@ fn reload(report: &Report, disk: &dyn Disk, path: &Path) -> Option<AllowedKeys> 
             report.notice(&status);
             Some(allowed)
         }
-        Err((words, _)) => {
+        Err(Stop(words, ..)) => {
             report
                 .error(&words, Some("the list that was read before stays in force; repair the file and reload again"));
             None
@@ -141,11 +143,21 @@ fn reload(report: &Report, disk: &dyn Disk, path: &Path) -> Option<AllowedKeys> 
     }
 }
 
-fn load(disk: &dyn Disk, path: &Path) -> Result<AllowedKeys, (String, ExitCode)> {
+fn load(disk: &dyn Disk, path: &Path) -> Result<AllowedKeys, Stop> {
     let file = path.display();
-    let text = disk.read_trusted(path).map_err(|error| (format!("cannot read {file}: {error}"), ExitCode::FileIo))?;
-    let grants = allow::parse(&text).map_err(|error| (format!("{file}: {error}"), ExitCode::Usage))?;
-    open_directories(disk, grants).map_err(|error| (format!("{file}: {}", with_causes(&error)), ExitCode::FileIo))
+    let stop = |words: String, hint, code| Stop(words, Some(hint), code);
+    let text = disk.read_trusted(path).map_err(|error| {
+        let hint = "name a file with one key a line, that nobody but you may write to";
+        stop(format!("cannot read {file}: {error}"), hint, ExitCode::FileIo)
+    })?;
+    let grants = allow::parse(&text).map_err(|error| {
+        let hint = "repair the line, or put # before it: the list is used as a whole or not at all";
+        stop(format!("{file}: {error}"), hint, ExitCode::Usage)
+    })?;
+    open_directories(disk, grants).map_err(|error| {
+        let hint = "make the directory, or put # before the line";
+        stop(format!("{file}: {}", with_causes(&error)), hint, ExitCode::FileIo)
+    })
 }
 
 /// Without systemd nobody listens, and that is no error.
