@@ -151,7 +151,8 @@ pub fn enumerate(
     let judge = Judge::new(configuration, &sender.tree(), &receiver.tree());
     let report = CrashReport { configuration: configuration.name().to_owned(), ..CrashReport::default() };
     let mut explorer = Explorer { configuration, options, runtime, judge, report, progress };
-    let told = explorer.runtime.block_on(transfer::run(&sender, &receiver, &configuration.destination));
+    let (destination, keep) = (&configuration.destination, configuration.keep());
+    let told = explorer.runtime.block_on(transfer::run(&sender, &receiver, destination, keep));
     let ended = explorer.judge.end(&receiver.tree(), &told).and_then(|()| untouched(&sender));
     let model = options.models.first().copied().unwrap_or(Model::Posix);
     explorer.note(ended, model, || (format!("{}, the first transfer", configuration.name()), String::new()));
@@ -256,10 +257,10 @@ impl Explorer<'_> {
             let is_damaged = |(_, receiver): &&(MemoryDisk, MemoryDisk)| self.judge.has_damage(&receiver.tree());
             self.report.over_damage += disks.iter().filter(is_damaged).count() as u64;
             let all = self.runtime.block_on(async {
-                let destination = &self.configuration.destination;
+                let (destination, keep) = (&self.configuration.destination, self.configuration.keep());
                 let run = |(sender, receiver): (MemoryDisk, MemoryDisk)| {
                     let destination = destination.clone();
-                    tokio::spawn(async move { transfer::run(&sender, &receiver, &destination).await })
+                    tokio::spawn(async move { transfer::run(&sender, &receiver, &destination, keep).await })
                 };
                 let running: Vec<_> = disks.iter().cloned().map(run).collect();
                 let mut all = Vec::new();

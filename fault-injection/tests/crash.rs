@@ -89,6 +89,13 @@ fn what_is_staged_for_a_file_that_is_there_is_removed_though_nobody_may_write_to
     assert_looked_at(&report, 4, 8, 8);
 }
 
+#[test]
+fn each_name_of_a_file_is_old_or_new_after_every_crash_and_a_rerun_joins_them() {
+    let report = run(&Configuration::hard_links(), &Options { resumes: 8, ..Options::thorough(SEED) });
+    assert_held(&report);
+    assert_looked_at(&report, 20, 1_000, 80);
+}
+
 /// What a broken order does under each model: how often a promised file was gone or wrong.
 fn lost_after_receipt(configuration: Configuration, lie: Lie) -> (u64, u64) {
     let sampling = Sampling { exhaustive_max: 200, random: 16, seed: SEED };
@@ -100,7 +107,9 @@ fn lost_after_receipt(configuration: Configuration, lie: Lie) -> (u64, u64) {
 
 #[test]
 fn a_receiver_that_does_not_sync_the_directory_is_found_under_both_models() {
-    for configuration in [Configuration::large(), Configuration::small(), Configuration::nested()] {
+    let configurations =
+        [Configuration::large(), Configuration::small(), Configuration::nested(), Configuration::hard_links()];
+    for configuration in configurations {
         let (posix, journal) = lost_after_receipt(configuration.clone(), Lie::DirectorySyncs);
         assert!(posix > 0 && journal > 0, "{}: {posix}, {journal}", configuration.name());
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use careful::protocol::entry::Name;
+use careful::protocol::keep::Keep;
 
 use crate::crash_disk::{Lie, MemoryDisk};
 use crate::rig::content;
@@ -32,6 +33,10 @@ pub(super) struct Version {
 pub struct Configuration {
     name: &'static str,
     pub(super) files: Vec<File>,
+    /// Paths that are further names of others.
+    links: Vec<(&'static str, &'static str)>,
+    /// Directories that are at the receiver already.
+    old_directories: Vec<&'static str>,
     /// Directories below the source, each after the one it lies in, with their modes.
     directories: Vec<(&'static str, u32)>,
     /// What an earlier run staged for some of the files.
@@ -44,8 +49,8 @@ pub struct Configuration {
 impl Configuration {
     /// Every one there is.
     #[must_use]
-    pub fn all() -> [Self; 5] {
-        [Self::large(), Self::small(), Self::nested(), Self::group(), Self::leftover()]
+    pub fn all() -> [Self; 6] {
+        [Self::large(), Self::small(), Self::nested(), Self::group(), Self::leftover(), Self::hard_links()]
     }
 
     /// F8: one large file of three chunks and a bit, replacing an old one of another length; not even its owner may write to it.
@@ -110,11 +115,26 @@ impl Configuration {
         Self { leftovers: vec![("present".into(), version(9))], ..Self::of("L", vec![file]) }
     }
 
+    /// H: a small file with a further name in another directory, where another file has that name; and a third one that is new.
+    #[must_use]
+    pub fn hard_links() -> Self {
+        let version = |seed| Version { bytes: content(seed, 5000), mode: 0o644 };
+        let file = |path: &str, old: Option<u64>| File { path: path.into(), new: version(40), old: old.map(version) };
+        Self {
+            directories: vec![("one", 0o755), ("two", 0o755)],
+            links: vec![("one/further", "first"), ("two/third", "first")],
+            old_directories: vec!["one"],
+            ..Self::of("H", vec![file("first", Some(41)), file("one/further", Some(42)), file("two/third", None)])
+        }
+    }
+
     fn of(name: &'static str, files: Vec<File>) -> Self {
         Self {
             name,
             files,
             directories: Vec::new(),
+            links: Vec::new(),
+            old_directories: Vec::new(),
             leftovers: Vec::new(),
             destination: "/target".into(),
             lie: Lie::None,
@@ -127,7 +147,7 @@ impl Configuration {
         Self { lie, ..self }
     }
 
-    /// As in the reference where it is named there: F8, S, N, D20, L.
+    /// As in the reference where it is named there: F8, S, N, D20, L, H.
     #[must_use]
     pub fn name(&self) -> &str {
         self.name
@@ -141,7 +161,11 @@ impl Configuration {
             disk.put_directory(&Path::new(SOURCE).join(path), *mode);
         }
         for File { path, new, .. } in &self.files {
-            disk.put_file(&Path::new(SOURCE).join(path), &new.bytes, new.mode);
+            let source = Path::new(SOURCE).join(path);
+            match self.links.iter().find(|(name, _)| Path::new(name) == path) {
+                Some((_, file)) => disk.put_hard_link(&source, &Path::new(SOURCE).join(file)),
+                None => disk.put_file(&source, &new.bytes, new.mode),
+            }
         }
         disk
     }
@@ -150,6 +174,9 @@ impl Configuration {
     pub(super) fn receiver(&self) -> MemoryDisk {
         let disk = MemoryDisk::default();
         disk.put_directory(Path::new("/target"), 0o755);
+        for path in &self.old_directories {
+            disk.put_directory(&self.destination.join(path), 0o755);
+        }
         for (path, old) in self.files.iter().filter_map(|file| Some((&file.path, file.old.as_ref()?))) {
             disk.put_file(&self.destination.join(path), &old.bytes, old.mode);
         }
@@ -159,6 +186,16 @@ impl Configuration {
         }
         disk.lie_about(self.lie);
         disk
+    }
+
+    /// What the transfer is asked to carry.
+    pub(super) fn keep(&self) -> Keep {
+        Keep { hard_links: !self.links.is_empty(), ..Keep::default() }
+    }
+
+    /// Further names at the receiver, and the names of their files.
+    pub(super) fn target_links(&self) -> impl Iterator<Item = (PathBuf, PathBuf)> {
+        self.links.iter().map(|(name, file)| (self.destination.join(name), self.destination.join(file)))
     }
 
     /// Directories that may be at the receiver.

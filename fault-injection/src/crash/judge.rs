@@ -40,6 +40,8 @@ pub(super) struct Judge {
     directories: BTreeSet<PathBuf>,
     /// Staging files, by the targets that they are for.
     staging: BTreeMap<PathBuf, PathBuf>,
+    /// Further names, and the names of their files.
+    links: Vec<(PathBuf, PathBuf)>,
 }
 
 #[derive(Debug)]
@@ -65,11 +67,15 @@ impl Judge {
             let target = configuration.destination.join(&file.path);
             let modified = sources.file(&Path::new(SOURCE).join(&file.path)).expect("a source").modified;
             let name = target.file_name().unwrap_or_default().as_encoded_bytes();
-            staging.insert(target.with_file_name(Name::new(name).expect("a name").staging()), target.clone());
+            let name = Name::new(name).expect("a name");
+            for staged in [name.staging(), name.staging_of_link()] {
+                staging.insert(target.with_file_name(staged), target.clone());
+            }
             let old = before.file(&target).map(|old| Old { content: Arc::clone(old.content), mode: old.mode });
             files.insert(target, Expected { below: file.path.clone(), new: file.new.clone(), modified, old });
         }
-        Self { files, directories: configuration.target_directories().collect(), staging }
+        let links = configuration.target_links().collect();
+        Self { files, directories: configuration.target_directories().collect(), staging, links }
     }
 
     /// What must hold at every instant, when receipts were given for these files below the destination.
@@ -120,6 +126,14 @@ impl Judge {
             }
         }
         self.state(tree, &promised)?;
+        // Names of one file share its content; two equal files do not.
+        let is_joined = |[name, file]: [&Path; 2]| {
+            let content = [name, file].map(|path| tree.file(path).map(|found| Arc::as_ptr(found.content)));
+            content[0].is_some() && content[0] == content[1]
+        };
+        if let Some((name, _)) = self.links.iter().find(|(name, file)| !is_joined([name, file])) {
+            return Err((Invariant::I4, format!("{} is a file of its own", name.display())));
+        }
         let is_staging = |path: &Path| path.file_name().is_some_and(|name| is_staging_name(name.as_encoded_bytes()));
         match tree.paths().into_iter().find(|(path, _)| is_staging(path)) {
             Some((left, _)) => Err((Invariant::I6, format!("{} is left", left.display()))),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use careful::connect::meeting::Meeting;
 use careful::progress::Counters;
 use careful::protocol::failure::Failure;
+use careful::protocol::keep::Keep;
 use careful::protocol::receipt::{Receipt, ReceiptFile};
 use careful::receive::listen::Waiting;
 use careful::seams::Environment;
@@ -42,10 +43,11 @@ pub(super) struct Told {
 ///
 /// # Panics
 /// If the two halves cannot be set up.
-pub(super) async fn run(sender: &MemoryDisk, receiver: &MemoryDisk, destination: &Path) -> Told {
+pub(super) async fn run(sender: &MemoryDisk, receiver: &MemoryDisk, destination: &Path, keep: Keep) -> Told {
     let (ticket, receiving) = halves::receive(environment(receiver), ANY_PORT, halves::same_person(), WAITING);
     let plan = send::Plan {
         retry_for: Duration::from_secs(20),
+        keep,
         ..send::Plan::new(vec![PathBuf::from(SOURCE)], destination.as_os_str().as_bytes().to_vec())
     };
     let key = Arc::new(KeyPair::generate().expect("a key can be made"));

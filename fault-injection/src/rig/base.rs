@@ -76,6 +76,15 @@ impl Base {
         }
     }
 
+    /// Gives a file there a further name, in a directory that is there.
+    pub(super) fn link(&self, directory: &str, name: &str, file: &str) {
+        let [path, file] = [name, file].map(|name| self.directory(directory).join(name));
+        match self {
+            Self::Real(_) => fs::hard_link(file, path).expect("a link can be made"),
+            Self::Memory(disk) => disk.put_hard_link(&path, &file),
+        }
+    }
+
     /// Every file below a directory.
     pub(super) fn files(&self, directory: &str) -> Files {
         let top = self.directory(directory);

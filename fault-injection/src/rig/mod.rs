@@ -187,6 +187,11 @@ impl Rig {
         self.sources.insert(name.to_owned(), bytes.to_vec());
     }
 
+    /// Gives a file of the source a further name, in a directory that is there.
+    pub fn add_hard_link(&mut self, name: &str, file: &str) {
+        self.base.link("source", name, file);
+    }
+
     /// Puts a file under a final name.
     pub fn add_target(&self, name: &str, bytes: &[u8]) {
         self.base.put("target", name, bytes);
