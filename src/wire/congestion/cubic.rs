@@ -55,6 +55,13 @@ impl Cubic {
         self.window = self.window.max(self.reno);
     }
 
+    /// So many bytes more at once: nobody else is there to be fair to.
+    pub(super) fn raise(&mut self, bytes: u64) {
+        self.window += bytes as f64;
+        self.peak = self.peak.max(self.window);
+        self.reno = self.window;
+    }
+
     /// The path is too full: the window is reduced, but not below this many bytes.
     pub(super) fn congested(&mut self, now: Instant, smallest: u64, datagram_bytes: u64) {
         // Who did not get back to where it was leaves room for newcomers (section 4.7).

@@ -52,6 +52,8 @@ const FREE_ROUNDS: u32 = 3;
 const STILL: f64 = 0.7;
 /// Products that a loss caused by a probe leaves: the probe was too much, not the bandwidth before it.
 const AFTER_PROBE: f64 = 0.85;
+/// Products by which a bound grows in a round without congestion, while no others share the queue.
+const BOUND_GROWTH: f64 = 0.05;
 /// A bound beyond so many products binds nothing any more.
 const BOUND_UNTIL: f64 = 2.0;
 /// Datagrams that may always be under way (the draft, `BBRMinPipeCwnd`).
@@ -113,6 +115,7 @@ struct RoundTrips {
 #[derive(Clone, Copy, Debug)]
 struct Round {
     number: u64,
+    began: Instant,
     ends_at_delivered: u64,
     smallest: Option<Duration>,
     /// Rounds in a row before this one without a queue, and with one.
@@ -146,7 +149,7 @@ impl Model {
                 of_acknowledgement: None,
                 newest: Duration::ZERO,
             },
-            round: Round { number: 0, ends_at_delivered: 0, smallest: None, free: 0, queued: 0 },
+            round: Round { number: 0, began: now, ends_at_delivered: 0, smallest: None, free: 0, queued: 0 },
             startup: Startup::default(),
             bound: None,
             reduced_at: None,
@@ -304,8 +307,15 @@ impl Model {
         let is_free = self.round.smallest.is_none_or(|smallest| !self.is_queue(smallest));
         let delivered = self.delivery.delivered();
         let (free, queued) = if is_free { (self.round.free + 1, 0) } else { (0, self.round.queued + 1) };
-        self.round =
-            Round { number: self.round.number + 1, ends_at_delivered: delivered, smallest: None, free, queued };
+        let began = self.round.began;
+        self.round = Round {
+            began: now,
+            number: self.round.number + 1,
+            ends_at_delivered: delivered,
+            smallest: None,
+            free,
+            queued,
+        };
         let oldest = self.round.number.saturating_sub(BANDWIDTH_ROUNDS);
         self.bandwidths.forget_before(oldest);
         self.aggregation.round_began(self.round.number, oldest);
@@ -332,8 +342,20 @@ impl Model {
             }
             same => same,
         };
-        let until = self.product(BOUND_UNTIL);
-        self.bound = self.bound.filter(|bound| matches!(self.phase, Phase::Compete { .. }) || bound.window() < until);
+        if !matches!(self.phase, Phase::Compete { .. }) {
+            self.ease_bound(began);
+        }
+    }
+
+    /// Congestion of one's own making is over with the first round that shows none, and then soon forgotten.
+    fn ease_bound(&mut self, round_began: Instant) {
+        let (growth, until) = (self.product(BOUND_GROWTH), self.product(BOUND_UNTIL));
+        if self.is_since_reduction(round_began)
+            && let Some(bound) = &mut self.bound
+        {
+            bound.raise(growth);
+        }
+        self.bound = self.bound.filter(|bound| bound.window() < until);
     }
 
     /// Whether the round that ended shows that the path carries no more.

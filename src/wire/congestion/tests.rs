@@ -278,3 +278,14 @@ fn whoever_has_little_to_send_is_not_slowed_down_by_it() {
     assert!(link.model.window() >= window / 2, "{window} {}", link.model.window());
     assert!(link.start < now);
 }
+
+#[test]
+fn a_reduction_is_made_good_within_seconds_where_nobody_else_is() {
+    let mut link = Link::new(10_000_000);
+    link.rate = 10 * DATAGRAM;
+    link.run(3 * SECOND, 0);
+    link.model.marked(link.now, link.now);
+    link.run(SECOND, 0);
+    link.run(2 * SECOND, 0);
+    assert!(link.share(2 * SECOND) > 0.95, "{}", link.share(2 * SECOND));
+}
