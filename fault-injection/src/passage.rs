@@ -202,6 +202,8 @@ impl fmt::Display for Injected {
 pub struct Counts {
     /// All that entered.
     pub entered: u64,
+    /// Their bytes.
+    pub entered_bytes: u64,
     /// Vanished by chance.
     pub lost: u64,
     /// Vanished in a blackout.
@@ -306,6 +308,7 @@ impl<T: Clone> Passage<T> {
     /// A datagram enters.
     pub fn enter(&mut self, now: Duration, mut bytes: Vec<u8>, with: T) {
         self.counts.entered += 1;
+        self.counts.entered_bytes += bytes.len() as u64;
         let number = self.counts.entered;
         let fate = self.trouble.fate(&self.key, number);
         if let Some(stopped) = self.stops(now, bytes.len(), fate) {

@@ -4,6 +4,7 @@
 //! The figures of one seed are the same in every run. **What they are on real links, this cannot show.**
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![expect(clippy::print_stdout, reason = "the figures themselves, for whoever asks with --nocapture")]
 
 mod endpoints;
 

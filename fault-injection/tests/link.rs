@@ -41,7 +41,7 @@ fn to_the_right(output: &Output) -> (u64, u64) {
     let told = String::from_utf8_lossy(&output.stderr);
     let line = told.lines().find(|line| line.starts_with("to the right: ")).unwrap_or_else(|| panic!("{told}"));
     let numbers: Vec<u64> = line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
-    (numbers[0], numbers[2])
+    (numbers[0], numbers[3])
 }
 
 #[test]

@@ -65,8 +65,12 @@ pub(super) fn link(arguments: &LinkArguments) -> Done {
 }
 
 fn words_of(counts: &Counts) -> String {
-    let Counts { entered, left, lost, overflowed, .. } = counts;
-    format!("{entered} packets, {left} arrived, {lost} lost, {overflowed} found the queue full")
+    let Counts { entered, entered_bytes, left, lost, overflowed, waited, .. } = counts;
+    let waited = waited.as_secs_f64() * 1000.0 / (*left).max(1) as f64;
+    format!(
+        "{entered} packets, {entered_bytes} bytes, {left} arrived, {lost} lost, {overflowed} found the queue full, {waited:.1} ms \
+         waited in it on average"
+    )
 }
 
 /// Bits a second, as in `500mbit`.

@@ -99,7 +99,10 @@ fn a_rate_spaces_what_came_together_and_a_full_queue_drops_the_rest() {
     // The first is leaving while ten wait.
     let dues: Vec<Duration> = std::iter::from_fn(|| passage.next().inspect(|&due| drop(passage.leave(due)))).collect();
     assert_eq!(dues, (1..=10).map(|number| MILLISECOND * number).collect::<Vec<_>>());
-    assert_eq!(passage.counts(), Counts { entered: 100, overflowed: 90, left: 10, ..Counts::default() });
+    // Before the one with this number as many others leave.
+    let waited = (0..10).map(|number| MILLISECOND * number).sum();
+    let counts = Counts { entered: 100, entered_bytes: 100_000, overflowed: 90, left: 10, waited, ..Counts::default() };
+    assert_eq!(passage.counts(), counts);
 }
 
 #[test]
@@ -111,7 +114,9 @@ fn a_blackout_and_a_too_small_mtu_swallow_what_enters() {
         passage.enter(MILLISECOND * now, vec![0; length], 0);
     }
     while passage.leave(MILLISECOND * 3).is_some() {}
-    assert_eq!(passage.counts(), Counts { entered: 5, too_long: 1, in_blackout: 2, left: 2, ..Counts::default() });
+    let bytes = 1200 + 1201 + 3 * 10;
+    let counts = Counts { entered: 5, entered_bytes: bytes, too_long: 1, in_blackout: 2, left: 2, ..Counts::default() };
+    assert_eq!(passage.counts(), counts);
 }
 
 #[test]
