@@ -243,6 +243,8 @@ fn a_dry_run_foresees_what_becomes_of_each_name_and_makes_none() {
     let all = place.send(&line).exits(0);
     assert_eq!((foreseen(&all).len(), place.has("copy")), (6, false));
     assert!(foreseen(&all).iter().all(|(what, _)| what == "new"));
+    let lengths = all.events_of("foreseen").iter().filter_map(|event| event["length"].as_u64()).sum::<u64>();
+    assert_eq!(lengths, (2 * CHUNK + 5 + 7 + 5) as u64, "each content goes once");
     place.send(&["-H", "src/", "copy"]).exits(0);
     assert!(foreseen(&place.send(&line).exits(0)).iter().all(|(what, _)| what == "unchanged"));
     assert_eq!(place.send(&["-n", "-H", "--quick", "src/", "copy"]).exits(0).count("trusted_files"), 6);

@@ -118,7 +118,7 @@ fn entries(page: &NamesPage) -> Vec<(&LinkedFile, &FurtherName)> {
 
 /// In a dry run: tells what would become of each name, which also depends on what would become of its file.
 fn foresee(session: &Session, page: &NamesPage, answers: &[Would]) -> Result<(), JobError> {
-    for ((source, (file, entry)), would) in page.names.iter().zip(entries(page)).zip(answers) {
+    for ((source, (_, entry)), would) in page.names.iter().zip(entries(page)).zip(answers) {
         let Some(Settled { how: How::Foreseen(first), .. }) = source.shared.settled() else { continue };
         let would = match (would, first) {
             (Would::Unchanged, Would::Trusted) => {
@@ -130,7 +130,8 @@ fn foresee(session: &Session, page: &NamesPage, answers: &[Would]) -> Result<(),
             (would, _) => *would,
         };
         let path = page.directories.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;
-        let told = (&path[..], &source.place.shown()[..], file.length_bytes);
+        // The content goes once, with the first name.
+        let told = (&path[..], &source.place.shown()[..], 0);
         match dry_run::tell(session, would, Compared::Content, told) {
             Ok(()) if source.told.set(Told::Foreseen).is_ok() => session.counters.files_done(1),
             Ok(()) => {}
