@@ -58,9 +58,10 @@ fn a_copy_never_has_a_record_of_other_content() {
     for length in LENGTHS {
         let rig = Rig::with_file(length);
         let outcome = rig.run("verify-to-stage file 0 #1 wrong-hash 77", Care::FULL);
-        outcome.assert_all_right();
+        outcome.assert_fired();
         let copy = rig.target_directory().and_then(|target| target.open_file(OsStr::new("file"), Reading::Cached));
-        let copy = copy.expect("a copy");
+        // Who refuses the file has left no record either.
+        let Ok(copy) = copy else { continue };
         let now = copy.metadata().expect("what a copy is");
         if let Found::Fits(record) = record::find(copy.as_ref(), &now) {
             assert_eq!(record.content.root, Root::of(&content(1, length)), "replay: {}", outcome.plan);
