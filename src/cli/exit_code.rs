@@ -121,6 +121,7 @@ impl ExitCode {
             | Failure::ReadOnly
             | Failure::TargetIo
             | Failure::SyncFailed
+            | Failure::NoSafeRename
             | Failure::TooManyOpenFiles
             | Failure::NotDurable
             | Failure::SourceIo

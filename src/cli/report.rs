@@ -428,6 +428,9 @@ pub(super) fn hint(failure: Failure) -> Option<&'static str> {
         Failure::AclsNotSet => "content is right; the receiving file system may be mounted without ACLs",
         Failure::LabelsTooLarge => "leave out --xattrs, and send this file by itself",
         Failure::NotAccepted => "let the receiver listen with --accept and these words, or leave the options out",
+        Failure::NoSafeRename => {
+            "choose a destination on another file system, or make an empty file of that name there, which is then replaced"
+        }
         Failure::HardLinkNotMade => "leave out --hard-links: each name gets a copy of its own then",
         Failure::LinkedFileFailed => "see what is said of that file; once it is there, the same command goes on",
         Failure::TooManyHardLinks => "send the directories one by one, or leave out --hard-links",

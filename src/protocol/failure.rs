@@ -192,6 +192,10 @@ pub enum Failure {
     #[n(75)]
     #[error("these are more hard links than can be kept in mind: it was sent as a file of its own")]
     TooManyHardLinks,
+    /// The receiving file system can give a new name in no way that never replaces one that appears meanwhile.
+    #[n(76)]
+    #[error("the receiving file system can neither rename without replacing nor make a hard link")]
+    NoSafeRename,
     /// The sender's key is not, or no longer, among those that a standing receiver admits.
     #[n(50)]
     #[error("the receiver does not admit this sender's key")]

@@ -17,7 +17,7 @@ use crate::protocol::failure::Failure;
 use crate::protocol::labels::Unset;
 use crate::protocol::receipt::{Durable, Stored};
 use crate::record::Content;
-use crate::seams::disk::{DiskFile, Kind, Metadata};
+use crate::seams::disk::{Directory, DiskFile, Metadata};
 
 /// A file under its final name, the name not yet flushed.
 #[derive(Debug)]
@@ -105,20 +105,29 @@ impl ReadBack {
     }
 }
 
-/// Gives what is staged the final name: over the target that was seen, or onto none.
+/// Gives what is staged the final name.
 fn rename(target: &Target, staging: &OsStr) -> Result<(), Failure> {
-    let directory = &target.place.directory;
-    match (target.seen, directory.metadata_of(target.name.as_os_str())) {
+    rename_over(target.place.directory.as_ref(), staging, target.name.as_os_str(), target.seen.as_ref())
+}
+
+/// Renames within a directory: over what was seen under the new name, or onto none.
+pub(super) fn rename_over(
+    directory: &dyn Directory,
+    from: &OsStr,
+    to: &OsStr,
+    seen: Option<&Metadata>,
+) -> Result<(), Failure> {
+    match (seen, directory.metadata_of(to)) {
         (None, Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
-        (Some(seen), Ok(now)) if now.kind == Kind::File && now.unchanged(&seen) => {}
+        (Some(seen), Ok(now)) if now.kind == seen.kind && now.unchanged(seen) => {}
         (_, Err(error)) if error.kind() != io::ErrorKind::NotFound => {
             return Err(failure_of("look at a target", &error));
         }
         _ => return Err(Failure::TargetChanged),
     }
-    let replaces = target.seen.is_some();
-    directory.rename(staging, target.name.as_os_str(), replaces).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::TargetChanged,
+    directory.rename(from, to, seen.is_some()).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::IsADirectory => Failure::TargetChanged,
+        io::ErrorKind::Unsupported => Failure::NoSafeRename,
         _ => failure_of("rename to the final name", &error),
     })
 }

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use super::commit::flush;
+use super::commit::{flush, rename_over};
 use super::directories::Held;
 use super::failure_of;
 use super::job::{JobError, Session};
@@ -122,7 +122,7 @@ fn make(session: &Session, directories: &DirectoryTable, place: Arc<Held>, link:
     }
     let staging = link.name.staging_of_link();
     let (itself, unset) = stage(session, directory.as_ref(), &staging, link)?;
-    if let Err(failure) = rename(directory.as_ref(), &staging, name, seen.as_ref()) {
+    if let Err(failure) = rename_over(directory.as_ref(), &staging, name, seen.as_ref()) {
         if let Err(error) = directory.remove_file(&staging) {
             tracing::warn!("remove a staged link: {error}");
         }
@@ -215,22 +215,6 @@ pub(super) fn points_to(directory: &dyn Directory, link: &LinkEntry) -> Result<b
     let target = directory.open_link(link.name.as_os_str()).and_then(|opened| opened.target());
     let target = target.map_err(|error| failure_of("read a link", &error))?;
     Ok(target.as_bytes() == link.target.as_bytes())
-}
-
-/// Over what was seen, or onto none.
-fn rename(directory: &dyn Directory, from: &OsString, to: &OsStr, seen: Option<&Metadata>) -> Result<(), Failure> {
-    match (seen, directory.metadata_of(to)) {
-        (None, Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
-        (Some(seen), Ok(now)) if now.kind == seen.kind && now.unchanged(seen) => {}
-        (_, Err(error)) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(failure_of("look at a target", &error));
-        }
-        _ => return Err(Failure::TargetChanged),
-    }
-    directory.rename(from, to, seen.is_some()).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists | io::ErrorKind::IsADirectory => Failure::TargetChanged,
-        _ => failure_of("rename a link to its final name", &error),
-    })
 }
 
 /// Its directory is flushed: the link under the final name must be the one that was made, and point to where it should.

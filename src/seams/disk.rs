@@ -129,7 +129,8 @@ pub trait Directory: Labels {
     fn metadata_of(&self, name: &OsStr) -> io::Result<Metadata>;
     /// What is in the directory, in no particular order, without `.` and `..`.
     fn items(&self) -> io::Result<Items>;
-    /// Renames within this directory, atomically. Without `replace` an existing `to` is an error (`AlreadyExists`).
+    /// Renames within this directory, atomically. Without `replace` an existing `to` is an error (`AlreadyExists`); `Unsupported`
+    /// where the file system can promise that in no way.
     fn rename(&self, from: &OsStr, to: &OsStr, replace: bool) -> io::Result<()>;
     /// Removes a file's name.
     fn remove_file(&self, name: &OsStr) -> io::Result<()>;

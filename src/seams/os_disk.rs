@@ -287,10 +287,14 @@ impl Directory for OsDirectory {
         }
         match rustix::fs::renameat_with(held, from, held, to, RenameFlags::NOREPLACE) {
             // The file system cannot promise it in one step. A link never replaces either.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                rustix::fs::linkat(held, from, held, to, AtFlags::empty())?;
-                Ok(rustix::fs::unlinkat(held, from, AtFlags::empty())?)
-            }
+            Err(Errno::INVAL | Errno::NOSYS) => match rustix::fs::linkat(held, from, held, to, AtFlags::empty()) {
+                // The file system has no links either, and says so in one of these ways.
+                Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
+                linked => {
+                    linked?;
+                    Ok(rustix::fs::unlinkat(held, from, AtFlags::empty())?)
+                }
+            },
             other => Ok(other?),
         }
     }
