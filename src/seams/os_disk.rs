@@ -10,6 +10,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is the one door to the file system")]
 
 mod labels;
+mod overlay;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
@@ -333,7 +334,11 @@ impl Directory for OsDirectory {
     }
 
     fn is_durable(&self) -> io::Result<bool> {
-        Ok(!FLEETING_FILE_SYSTEMS.contains(&file_system_of(&self.descriptor)?))
+        let kind = file_system_of(&self.descriptor)?;
+        if kind == overlay::FILE_SYSTEM {
+            return overlay::is_durable(&self.descriptor);
+        }
+        Ok(!FLEETING_FILE_SYSTEMS.contains(&kind))
     }
 }
 
