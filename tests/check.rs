@@ -12,7 +12,8 @@ use careful::record::{ATTRIBUTE, Record};
 use rustix::fs::XattrFlags;
 use serde_json::Value;
 use support::{
-    CHUNK, Mount, Place, Ran, flip_in_image, make_ext4, root_of, run, set_modified, skipped, tree, words_possible,
+    CHUNK, Mount, Place, Ran, flip_in_image, make_ext4, root_of, run, set_modified, skipped, stored_record, tree,
+    words_possible,
 };
 
 const SECONDS: i64 = 1_700_000_000;
@@ -61,13 +62,6 @@ fn end(ran: &Ran) -> Value {
     last
 }
 
-fn stored(path: &Path) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; 4096];
-    let length = rustix::fs::getxattr(path, ATTRIBUTE, &mut bytes[..]).ok()?;
-    bytes.truncate(length);
-    Some(bytes)
-}
-
 /// Flips a bit and sets the time back.
 fn decay(path: &Path, at: usize) {
     let mut bytes = std::fs::read(path).expect("a file");
@@ -84,7 +78,8 @@ fn a_sealed_tree_verifies_and_nothing_but_the_records_was_touched() {
         return skipped("this file system keeps no extended attributes");
     }
     assert_eq!(tree(&place.path("files")), before);
-    let record = Record::from_bytes(&stored(&place.path("files/deeper/large")).expect("a record")).expect("a record");
+    let record =
+        Record::from_bytes(&stored_record(&place.path("files/deeper/large")).expect("a record")).expect("a record");
     assert_eq!(record.content.root, Root::of(&place.read("files/deeper/large")));
     let ran = place.check(&["verify", "files"]).exits(0);
     assert_eq!(states(&ran), all("ok"));
@@ -126,9 +121,9 @@ fn touched_appended_flipped_and_unsealed_files_get_four_answers() {
 fn verifying_writes_nothing() {
     let Some(place) = sealed() else { return };
     decay(&place.path("files/small"), 0);
-    let (before, record) = (tree(&place.path("files")), stored(&place.path("files/small")));
+    let (before, record) = (tree(&place.path("files")), stored_record(&place.path("files/small")));
     place.check(&["verify", "files"]).exits(41);
-    assert_eq!((tree(&place.path("files")), stored(&place.path("files/small"))), (before, record));
+    assert_eq!((tree(&place.path("files")), stored_record(&place.path("files/small"))), (before, record));
 }
 
 #[test]
@@ -141,7 +136,7 @@ fn a_record_is_renewed_only_when_asked_and_never_over_a_corrupt_file() {
     let ran = place.check(&["seal", "--renew", "files"]).exits(0);
     assert_eq!(states(&ran).iter().filter(|(_, state)| state == "sealed").count(), 1);
     assert_eq!(states(&place.check(&["verify", "files"]).exits(41))[2].1, "corrupt");
-    let mut bytes = stored(&place.path("files/empty")).expect("a record");
+    let mut bytes = stored_record(&place.path("files/empty")).expect("a record");
     bytes[3] ^= 1;
     rustix::fs::setxattr(place.path("files/empty"), ATTRIBUTE, &bytes, XattrFlags::empty()).expect("an attribute");
     assert_eq!(states(&place.check(&["verify", "files/empty"]).exits(23))[0].1, "damaged-record");
@@ -165,7 +160,7 @@ fn a_manifest_is_a_list_of_b3sum_and_tells_change_from_rot() {
     place.write("files/line\nbreak", b"b");
     let ran = place.check(&["seal", "--manifest", "list", "files"]).exits(0);
     assert_eq!(end(&ran)["sealed"], 5);
-    assert_eq!(stored(&place.path("files/small")), None, "nothing is stored with the files");
+    assert_eq!(stored_record(&place.path("files/small")), None, "nothing is stored with the files");
     match place.program("b3sum", &["--check", "list"]).output() {
         Ok(checked) => assert!(checked.status.success(), "{checked:?}"),
         Err(_) => support::say("SKIPPED: without b3sum its opinion of the list is not asked"),

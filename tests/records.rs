@@ -12,7 +12,8 @@ use careful::record::{ATTRIBUTE, Record};
 use rustix::fs::XattrFlags;
 use serde_json::Value;
 use support::{
-    CHUNK, Mount, Place, Ran, flip_in_image, make_ext4, run, set_mode, set_modified, skipped, start, words_possible,
+    CHUNK, Mount, Place, Ran, flip_in_image, make_ext4, run, set_mode, set_modified, skipped, start, stored_record,
+    words_possible,
 };
 
 const FILES: [&str; 4] = ["empty", "large", "larger", "small"];
@@ -36,15 +37,8 @@ fn place_with_records() -> Option<Place> {
     Some(place)
 }
 
-fn stored(path: &Path) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; 4096];
-    let length = rustix::fs::getxattr(path, ATTRIBUTE, &mut bytes[..]).ok()?;
-    bytes.truncate(length);
-    Some(bytes)
-}
-
 fn record_of(path: &Path) -> Option<Record> {
-    stored(path).map(|bytes| Record::from_bytes(&bytes).expect("a record"))
+    stored_record(path).map(|bytes| Record::from_bytes(&bytes).expect("a record"))
 }
 
 fn store(path: &Path, bytes: &[u8]) {
@@ -76,7 +70,7 @@ fn all(word: &str) -> Vec<(String, String)> {
 fn a_copy_has_the_record_of_what_was_read_back() {
     let Some(place) = place_with_records() else { return };
     for name in FILES {
-        assert_eq!(stored(&place.path("src").join(name)), None, "the source is never touched");
+        assert_eq!(stored_record(&place.path("src").join(name)), None, "the source is never touched");
         let (bytes, record) = (place.read(Path::new("src").join(name)), record_of(&place.path("copy").join(name)));
         let record = record.expect("a record");
         assert_eq!((record.content.root, record.content.length_bytes), (Root::of(&bytes), bytes.len() as u64));
@@ -111,7 +105,7 @@ fn the_next_hop_relies_on_the_record_and_reads_once() {
 fn no_record_is_stored_where_that_was_not_wanted() {
     let Some(place) = place_with_records() else { return };
     place.send(&["--no-record", "copy/", "bare"]).exits(0);
-    assert!(FILES.iter().all(|name| stored(&place.path("bare").join(name)).is_none()));
+    assert!(FILES.iter().all(|name| stored_record(&place.path("bare").join(name)).is_none()));
 }
 
 #[test]
@@ -154,7 +148,7 @@ fn a_damaged_record_is_told_of_and_proves_nothing() {
     let Some(place) = place_with_records() else { return };
     for name in FILES {
         let path = place.path("copy").join(name);
-        let mut bytes = stored(&path).expect("a record");
+        let mut bytes = stored_record(&path).expect("a record");
         bytes[7] ^= 1;
         store(&path, &bytes);
     }
@@ -176,7 +170,7 @@ fn a_file_without_a_record_is_not_sent_where_one_is_demanded() {
 fn an_equal_target_gets_a_record_and_one_that_says_otherwise_stays() {
     let Some(place) = place_with_records() else { return };
     place.send(&["--no-record", "src/", "bare"]).exits(0);
-    let other = stored(&place.path("copy/empty")).expect("a record");
+    let other = stored_record(&place.path("copy/empty")).expect("a record");
     store(&place.path("bare/small"), &other);
     let ran = place.send(&["src/", "bare"]).exits(0);
     assert_eq!(ran.count("unchanged_files"), 4);
@@ -184,7 +178,7 @@ fn an_equal_target_gets_a_record_and_one_that_says_otherwise_stays() {
         let [new, first] = ["bare", "copy"].map(|copy| record_of(&place.path(copy).join(name)).expect("a record"));
         assert_eq!((new.content, new.modified), (first.content, first.modified));
     }
-    assert_eq!(stored(&place.path("bare/small")), Some(other));
+    assert_eq!(stored_record(&place.path("bare/small")), Some(other));
 }
 
 #[test]
@@ -223,7 +217,7 @@ fn a_file_that_its_owner_may_not_write_to_gets_its_record() {
         run(&mut place.sender(&arguments)).exits(0);
     }
     for name in ["small", "large"] {
-        assert!(stored(&place.path("copy").join(name)).is_some(), "{name}");
+        assert!(stored_record(&place.path("copy").join(name)).is_some(), "{name}");
     }
 }
 

@@ -3,7 +3,11 @@
 //! Every wait has a limit, and nothing waits for a time to pass: only for conditions.
 
 #![allow(dead_code, reason = "every test program uses a part of this")]
-#![expect(clippy::disallowed_methods, reason = "tests look at the disk past the program's own door")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests look at the disk past the program's own door"
+)]
 
 pub(crate) mod far;
 pub(crate) mod network;
@@ -12,9 +16,10 @@ pub(crate) mod ssh_hosts;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -23,6 +28,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use careful::protocol::entry::Name;
+use careful::record::ATTRIBUTE;
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Timespec, Timestamps};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
@@ -408,6 +414,14 @@ pub(crate) fn root_of(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
+/// The bytes of the record that is stored with a file.
+pub(crate) fn stored_record(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; 4096];
+    let length = rustix::fs::getxattr(path, ATTRIBUTE, &mut bytes[..]).ok()?;
+    bytes.truncate(length);
+    Some(bytes)
+}
+
 pub(crate) fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
 }
@@ -516,25 +530,39 @@ pub(crate) fn say(words: &str) {
 
 /// Makes an ext4 file system in an image file of so many bytes; false, said loudly, where that cannot be done.
 pub(crate) fn make_ext4(image: &Path, length: u64) -> bool {
-    let blocks = (length / 4096).to_string();
-    match Command::new("mkfs.ext4").args(["-q", "-F", "-b", "4096"]).arg(image).arg(blocks).output() {
+    make_image(image, length, &["mkfs.ext4", "-q", "-F", "-b", "4096"])
+}
+
+/// Makes a file system in an image file of so many bytes by this program and its options; false, said loudly, where that
+/// cannot be done.
+pub(crate) fn make_image(image: &Path, length: u64, maker: &[&str]) -> bool {
+    File::create(image).and_then(|file| file.set_len(length)).expect("an image");
+    succeeds(Command::new(maker[0]).args(&maker[1..]).arg(image))
+}
+
+/// Runs a program of the system to its end; false, said loudly, where it cannot be run or fails.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    match command.output() {
         Ok(output) if output.status.success() => true,
         other => {
-            skipped(&format!("mkfs.ext4 failed: {other:?}"));
+            skipped(&format!("{command:?} failed: {other:?}"));
             false
         }
     }
 }
 
-/// Flips a bit in the middle of the one place in the image that holds these bytes, a block at least.
+/// Flips a bit in the middle of the one place in the image that holds these bytes, a block at least: under a mounted file
+/// system, too, which knows nothing of it.
 pub(crate) fn flip_in_image(image: &Path, bytes: &[u8]) {
-    const BLOCK: usize = 4096;
-    let mut content = std::fs::read(image).expect("an image");
+    // The smallest block of a file system.
+    const BLOCK: usize = 1024;
+    let content = std::fs::read(image).expect("an image");
     let mut places = content.chunks(BLOCK).enumerate().filter(|(_, block)| *block == &bytes[..BLOCK]);
     let (block, _) = places.next().expect("the bytes are in the image");
     assert!(places.next().is_none(), "the bytes are in one place only");
-    content[block * BLOCK + BLOCK / 2] ^= 0x10;
-    std::fs::write(image, content).expect("an image");
+    let at = block * BLOCK + BLOCK / 2;
+    let image = File::options().write(true).open(image).expect("an image");
+    image.write_all_at(&[content[at] ^ 0x10], at as u64).expect("an image");
 }
 
 /// A file system, mounted below a place and unmounted in the end. Root only.
@@ -552,35 +580,27 @@ impl Mount {
     }
 
     fn in_memory(kind: &str, directory: &Path, options: &str) -> Option<Self> {
-        if !is_root() {
-            skipped("mounting needs root");
-            return None;
-        }
-        std::fs::create_dir_all(directory).expect("a directory");
-        let mount = Command::new("mount").args(["-t", kind, "-o", options, "careful-test"]).arg(directory).output();
-        match mount {
-            Ok(output) if output.status.success() => Some(Self(directory.to_owned())),
-            other => {
-                skipped(&format!("mount failed: {other:?}"));
-                None
-            }
-        }
+        Self::of(directory, Command::new("mount").args(["-t", kind, "-o", options, "careful-test"]))
     }
 
     /// The file system in an image file; nothing, said loudly, where mounting is not permitted.
     pub(crate) fn image(image: &Path, directory: &Path) -> Option<Self> {
+        Self::image_with(image, directory, "rw")
+    }
+
+    /// The same with options of mount(8).
+    pub(crate) fn image_with(image: &Path, directory: &Path, options: &str) -> Option<Self> {
+        Self::of(directory, Command::new("mount").args(["-o", &format!("loop,{options}")]).arg(image))
+    }
+
+    /// What is mounted by this command, which gets the directory as its last argument.
+    pub(crate) fn of(directory: &Path, command: &mut Command) -> Option<Self> {
         if !is_root() {
             skipped("mounting needs root");
             return None;
         }
         std::fs::create_dir_all(directory).expect("a directory");
-        match Command::new("mount").args(["-o", "loop"]).args([image, directory]).output() {
-            Ok(output) if output.status.success() => Some(Self(directory.to_owned())),
-            other => {
-                skipped(&format!("mount failed: {other:?}"));
-                None
-            }
-        }
+        succeeds(command.arg(directory)).then(|| Self(directory.to_owned()))
     }
 
     /// Everything is in the image afterwards, and nothing of it in memory.
