@@ -154,7 +154,9 @@ KERNEL_THREADS = re.compile(
 # What a process is called before it becomes one of the programs.
 STARTERS = ("perf", "perf-exec", "env")
 IDLE = re.compile(r"safe_halt|default_idle|intel_idle|acpi_idle|mwait_idle|cpuidle|^poll_idle")
-HEAD = re.compile(r"^\s*(?P<thread>.*?)\s+(?P<process>\d+)/(?P<number>\d+)\s+(?P<period>\d+)\s*(?P<rest>.*)$")
+HEAD = re.compile(
+    r"^\s*(?P<thread>.*?)\s+(?P<process>\d+)/(?P<number>\d+)\s+(?P<time>[\d.]+):\s+(?P<period>\d+)\s*(?P<rest>.*)$"
+)
 NAMED = re.compile(r"PERF_RECORD_COMM(?P<exec> exec)?: (?P<name>.*):(?P<process>\d+)/(?P<number>\d+)$")
 FRAME = re.compile(r"^\s+[0-9a-f]+ (?P<function>.*)$")
 
@@ -168,6 +170,7 @@ class Reading:
         self.programs = {}
         self.samples = []
         self.other_seconds = 0.0
+        self.times = []
         for head, function, chain in zip(*self._parts(leaves, chains), strict=True):
             self._take(head, function, chain)
 
@@ -190,6 +193,10 @@ class Reading:
                 blocks.append([])
         return heads, functions, blocks
 
+    def elapsed_seconds(self):
+        """From the first sample of either program to the last: perf itself takes up to a second longer."""
+        return max(self.times) - min(self.times) if self.times else 0.0
+
     def _take(self, head, function, chain):
         seconds = int(head["period"]) / 1e9
         thread, program = head["thread"], self.programs.get(head["process"], "")
@@ -199,6 +206,7 @@ class Reading:
                 self.samples.append(Sample(KERNEL, thread, function, chain, seconds))
         elif program in (SENDER, RECEIVER) and thread not in STARTERS:
             self.samples.append(Sample(program, thread, function, chain, seconds))
+            self.times.append(float(head["time"]))
         elif KERNEL_THREADS.match(thread):
             self.samples.append(Sample(KERNEL, thread, function, chain, seconds))
         else:
