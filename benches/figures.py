@@ -1,0 +1,307 @@
+"""What the runs of a case come to: medians, ratios, limits, and whether the goals are reached.
+
+Everything here is a function of what was kept of the runs: the same files give the same figures.
+"""
+
+import json
+import statistics
+from dataclasses import dataclass
+
+GIB = 1 << 30
+MIB = 1 << 20
+MEMORY_MAX_MIB = 256
+# Between two sizes of a series that is called flat: medians of few runs differ by as much.
+FLAT = 1.10
+
+
+def load(paths):
+    """Cases by name, of the files that `--json` wrote."""
+    found = [json.loads(path.read_text()) for path in paths]
+    return {case["case"]: case for case in found}
+
+
+def as_json(case):
+    """A case as it is kept: a line for each run."""
+    runs = case.get("runs", [])
+    head = json.dumps({**case, "runs": []} if "runs" in case else case, indent=1, ensure_ascii=False)
+    lines = ",\n".join("  " + json.dumps(run, ensure_ascii=False) for run in runs)
+    return head.replace('"runs": []', f'"runs": [\n{lines}\n ]') + "\n"
+
+
+@dataclass
+class Figures:
+    """The runs of a case, asked by tool and point."""
+
+    case: dict
+
+    def points(self):
+        return self.case["points"]
+
+    def tools(self):
+        """Those that ran, in the order of the tables."""
+        ran = {run["tool"] for run in self.case["runs"]}
+        return [tool for tool in self.case["tools"] if tool in ran]
+
+    def careful(self):
+        """The tools that are this project's."""
+        return [tool for tool in self.tools() if tool.startswith("careful")]
+
+    def runs(self, tool, point):
+        return [run for run in self.case["runs"] if (run["tool"], run["point"]) == (tool, point)]
+
+    def is_wrong(self, tool, point):
+        """Whether a run of it failed or copied wrong: then nothing of it counts."""
+        return any(run["problems"] for run in self.runs(tool, point))
+
+    def values(self, tool, point, word):
+        """One figure of every run; nothing of a tool that was wrong or that has no such figure."""
+        runs = self.runs(tool, point)
+        values = [] if self.is_wrong(tool, point) else [run[word] for run in runs]
+        return [] if None in values else values
+
+    def median(self, tool, point, word="seconds_synced"):
+        values = self.values(tool, point, word)
+        return statistics.median(values) if values else None
+
+    def ratio(self, tool, point, word="seconds_synced", to=None):
+        """To the baseline, or to another tool."""
+        own, other = self.median(tool, point, word), self.median(to or self.case["baseline"], point, word)
+        return own / other if own is not None and other else None
+
+    def peak(self, tool, point, side):
+        """The largest of all runs, in MiB."""
+        peaks = [run["peak_mib"].get(side, 0) for run in self.runs(tool, point)]
+        return max(peaks, default=0)
+
+    def cores(self):
+        return int(self.case["machine"]["cores"])
+
+    def limits(self, tool, point):
+        """What the run cannot be faster than, in seconds: what the disk alone takes for the same reads and writes, and
+        the CPU time it used spread over all cores."""
+        found = {}
+        disk = self.case.get("limits", {}).get(point, {})
+        if disk:
+            found["disk"] = disk["together"]
+        cpu = self.median(tool, point, "cpu_seconds")
+        if cpu:
+            found["CPU"] = cpu / self.cores()
+        return found
+
+
+# Goals
+
+
+@dataclass
+class Goal:
+    """A row of the table of goals."""
+
+    question: str
+    goal: str
+    measured: str
+    reached: bool
+    limit: str = ""
+    distance: str = ""
+
+
+def goals(measured):
+    """Every goal that the measured cases answer."""
+    rows = []
+    for name, answer in ANSWERS.items():
+        if name in measured:
+            rows += answer(Figures(measured[name]) if name != "links" else measured[name])
+    return rows + memory(measured)
+
+
+def at_most(question, goal, figures, tool, point, to=None):
+    """A goal about a ratio of times."""
+    ratio = figures.ratio(tool, point, to=to)
+    if ratio is None:
+        return []
+    seconds = figures.median(tool, point)
+    limits = figures.limits(tool, point)
+    told = ", ".join(f"{word} {limit:.2f} s" for word, limit in limits.items())
+    nearest = max(limits.values(), default=None)
+    return [
+        Goal(
+            question,
+            f"≤ {goal:.2f} of {to or figures.case['baseline']}",
+            f"{ratio:.2f} ({seconds:.2f} s)",
+            round(ratio, 2) <= goal,
+            told,
+            f"{seconds / nearest:.2f} ×" if nearest else "",
+        )
+    ]
+
+
+def large_goals(figures):
+    point = figures.points()[0]["label"]
+    rows = []
+    for tool, goal in (
+        ("careful-send", 0.90),
+        ("careful-send, ssh-started", 0.90),
+        ("careful-send, source has a record", 0.65),
+    ):
+        rows += at_most(f"{point} on disk, {tool}", goal, figures, tool, point)
+    return rows
+
+
+def tmpfs_goals(figures):
+    point = figures.points()[0]
+    own = figures.median("careful-send", point["label"])
+    if own is None:
+        return []
+    others = {
+        tool: figures.median(tool, point["label"]) for tool in figures.tools() if tool.startswith(("rsync", "scp"))
+    }
+    slower = all(seconds is None or own < seconds for seconds in others.values())
+    rate = point["content_bytes"] / own / 1e9
+    cpu = figures.limits("careful-send", point["label"])["CPU"]
+    return [
+        Goal(
+            f"{point['label']} on tmpfs",
+            "≥ 1.0 GB/s, faster than " + " and ".join(others),
+            f"{rate:.2f} GB/s, {'faster' if slower else 'not faster'}",
+            slower and rate >= 1.0,
+            f"CPU {cpu:.2f} s",
+            f"{own / cpu:.2f} ×",
+        )
+    ]
+
+
+def small_goals(figures):
+    point = figures.points()[0]["label"]
+    return at_most(f"{point} of 0.2 to 16 KB", 1.00, figures, "careful-send", point)
+
+
+def growth_goals(figures):
+    per_file, peaks = [], []
+    for point in figures.points():
+        seconds = figures.median("careful-send", point["label"])
+        if seconds is None:
+            return []
+        per_file.append(seconds / point["files"] * 1e6)
+        peaks.append(max(figures.peak("careful-send", point["label"], side) for side in ("sending", "receiving")))
+    labels = " / ".join(point["label"] for point in figures.points())
+    return [
+        Goal(
+            f"{labels} files of 1 KB: time a file",
+            "flat or falling",
+            " / ".join(f"{value:.0f} µs" for value in per_file),
+            all(after <= before * FLAT for before, after in zip(per_file, per_file[1:])),
+        ),
+        Goal(
+            f"{labels} files of 1 KB: peak memory",
+            f"flat, ≤ {MEMORY_MAX_MIB} MiB",
+            " / ".join(f"{value:.0f} MiB" for value in peaks),
+            max(peaks) <= MEMORY_MAX_MIB and peaks[-1] <= peaks[-2 if len(peaks) > 1 else -1] * FLAT + 1,
+        ),
+    ]
+
+
+def names_goals(figures):
+    point = figures.points()[0]
+    rows = []
+    for tool in figures.careful():
+        peak = max(figures.peak(tool, point["label"], side) for side in ("sending", "receiving"))
+        seconds = figures.median(tool, point["label"])
+        if seconds is not None:
+            question = f"{point['label']} names, nothing to do, {tool}"
+            told = f"{peak:.0f} MiB ({seconds:.2f} s)"
+            rows.append(Goal(question, f"≤ {MEMORY_MAX_MIB} MiB", told, peak <= MEMORY_MAX_MIB))
+    return rows
+
+
+def again_goals(figures):
+    point = figures.points()[0]["label"]
+    question = f"{point} once more, --quick"
+    return at_most(question, 1.20, figures, "careful-send --quick", point)
+
+
+def changed_goals(figures):
+    rows = []
+    for point in figures.points():
+        label = point["label"]
+        rows += at_most(f"1 % changed in {label}: time", 0.50, figures, "careful-send", label)
+        sent = figures.median("careful-send", label, "sent_bytes")
+        if sent is not None:
+            ratio = sent / point["changed_bytes"]
+            told = f"{ratio:.2f} ({sent / MIB:.1f} MiB)"
+            rows.append(Goal(f"1 % changed in {label}: bytes sent", "≤ 1.10 of what changed", told, ratio <= 1.10))
+    return rows
+
+
+def links_goals(links):
+    rows = []
+    for case in links["cases"]:
+        middle = link_medians(case).get("careful-send")
+        if not middle:
+            continue
+        if case["beside_tcp"]:
+            queue_limit_ms = 2 * case["delay_milliseconds"]
+            goal = f"30 to 70 % each, queue < {queue_limit_ms:.0f} ms"
+            told = f"{middle['share']:.0%} and {middle['beside']:.0%}, {middle['queued']:.0f} ms"
+            shares = (middle["share"], middle["beside"])
+            reached = all(0.3 <= share <= 0.7 for share in shares) and middle["queued"] < queue_limit_ms
+            rows.append(Goal(case["title"], goal, told, reached))
+            continue
+        least, wire = LINK_GOALS.get((case["bits_per_second"], case["lost"]), (None, None))
+        goal = " and ".join(
+            [*([f"≥ {least:.0%} of the link"] if least else []), *([f"≤ {wire:.2f} on the wire"] if wire else [])]
+        )
+        told = f"{middle['share']:.1%}, {middle['wire']:.3f} on the wire"
+        reached = (not least or middle["share"] >= least) and (not wire or middle["wire"] <= wire)
+        distance = f"{1 / middle['share']:.2f} ×"
+        rows.append(Goal(case["title"], goal or "none", told, reached, "link", distance))
+    return rows
+
+
+# By rate and loss: the least share of the link, the most bytes on the wire for each byte of the file.
+LINK_GOALS = {
+    (500_000_000, 0): (0.90, None),
+    (500_000_000, 0.01): (0.80, 1.10),
+    (1_000_000_000, 0): (0.94, None),
+}
+
+
+def link_medians(case):
+    """Medians of every figure by tool, of the runs that copied right; tools without one are left out."""
+    by_tool = {}
+    for run in case["runs"]:
+        if run.get("right"):
+            by_tool.setdefault(run["tool"], []).append(run)
+    return {
+        tool: {
+            word: statistics.median(run[word] for run in runs)
+            for word, value in runs[0].items()
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and all(word in run for run in runs)
+        }
+        for tool, runs in by_tool.items()
+    }
+
+
+def memory(measured):
+    """The largest process of any case."""
+    largest = (0, "")
+    for name, case in measured.items():
+        parts = case["cases"] if name == "links" else [case]
+        for run in [run for part in parts for run in part.get("runs", []) if isinstance(run, dict)]:
+            if run["tool"].startswith("careful"):
+                for side, mib in run.get("peak_mib", {}).items():
+                    largest = max(largest, (mib, f"{name}, {side}"))
+    if not largest[0]:
+        return []
+    told = f"{largest[0]:.0f} MiB ({largest[1]})"
+    return [Goal("peak memory of each side, any case", f"≤ {MEMORY_MAX_MIB} MiB", told, largest[0] <= MEMORY_MAX_MIB)]
+
+
+ANSWERS = {
+    "large": large_goals,
+    "tmpfs": tmpfs_goals,
+    "small": small_goals,
+    "growth": growth_goals,
+    "names": names_goals,
+    "again": again_goals,
+    "changed": changed_goals,
+    "links": links_goals,
+}

@@ -1,0 +1,318 @@
+"""The page of figures, the part of the README that quotes it, and the tables on standard output.
+
+All of it is a function of the kept runs, so that `compare --check` can tell whether the page says what they say.
+"""
+
+import importlib.util
+
+import figures
+import stages
+import support
+from figures import GIB, MIB, Figures
+from support import say
+
+PAGE = support.ROOT / "docs" / "performance.md"
+README = support.ROOT / "README.md"
+QUOTE_STARTS = "<!-- figures of docs/performance.md, written by benches/compare -->\n"
+QUOTE_ENDS = "<!-- end of figures -->\n"
+QUESTIONS = {
+    "large": "How long for one large file",
+    "tmpfs": "How much CPU, with no disk in the way",
+    "small": "How long for many small files",
+    "growth": "What happens with more and more files",
+    "names": "What does a large tree cost where nothing is to do",
+    "again": "How long for nothing to do",
+    "changed": "How long where little of a large file changed",
+    "links": "How much of a bad link is used",
+    "profile": "Where the CPU time goes",
+}
+# Facts that are about one moment, not about the machine.
+MOMENTARY = ("load before", "disk free")
+
+
+def print_tables(measured):
+    """Everything on standard output."""
+    print("".join(lines(measured, with_plots=False)), end="")
+
+
+def write(measured, path, readme):
+    """The page, its plots and its data in the directory beside it that bears its name, and the README's part."""
+    import plots
+
+    folder = path.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, case in measured.items():
+        (folder / f"{name}.json").write_text(figures.as_json(case))
+        plots.draw(name, case, folder / f"{name}.svg")
+    path.write_text("".join(lines(measured, with_plots=True)))
+    if readme:
+        before, _, after = parted(readme.read_text())
+        readme.write_text(before + QUOTE_STARTS + quote(measured) + QUOTE_ENDS + after)
+    say(f"written: {path}, and {folder}/")
+
+
+def check(measured):
+    """The exit code: whether page and README are what the data give."""
+    if not measured:
+        say("no data: docs/performance/*.json are not there")
+        return 1
+    wrong = 0
+    if PAGE.read_text() != "".join(lines(measured, with_plots=True)):
+        say("docs/performance.md is not what its data give: benches/compare --from docs/performance/*.json --page …")
+        wrong = 1
+    if parted(README.read_text())[1] != quote(measured):
+        say("README.md does not quote docs/performance.md: benches/compare --from … --page … --readme README.md")
+        wrong = 1
+    for name in measured:
+        if not (PAGE.with_suffix("") / f"{name}.svg").exists():
+            say(f"the plot of {name} is not there")
+            wrong = 1
+    return wrong
+
+
+def parted(text):
+    """What stands before the quoted figures, they themselves, and what follows."""
+    before, start, rest = text.partition(QUOTE_STARTS)
+    quoted, end, after = rest.partition(QUOTE_ENDS)
+    if not (start and end):
+        support.stop("README.md has no place for figures: the two comments around them are gone")
+    return before, quoted, after
+
+
+def need_plots():
+    """Ends the script where plots cannot be drawn."""
+    if importlib.util.find_spec("matplotlib") is None:
+        support.stop("--page draws with matplotlib: pip install matplotlib, or the package python3-matplotlib")
+
+
+# The page
+
+
+def lines(measured, with_plots):
+    yield "# Performance\n\n"
+    if with_plots:
+        yield "Written by `benches/compare` from the runs that are kept in [`performance/`](performance); not edited by "
+        yield "hand.\n[`benches/README.md`](../benches/README.md) says how runs are made and what the numbers mean.\n\n"
+    yield from machine(measured)
+    yield from goals(measured)
+    for name, question in QUESTIONS.items():
+        if name not in measured:
+            continue
+        yield f"\n## {question}\n"
+        if with_plots:
+            yield f"\n![{question}: the table below as a picture](performance/{name}.svg)\n"
+        if name == "links":
+            yield from links(measured[name])
+        elif name == "profile":
+            yield from profile(measured[name])
+        else:
+            yield from case_tables(Figures(measured[name]))
+
+
+def machine(measured):
+    """Facts that all cases share, and those in which some differ."""
+    facts = {}
+    for name, case in measured.items():
+        for word, value in {**case["machine"], **case.get("versions", {})}.items():
+            if word not in MOMENTARY:
+                facts.setdefault(word, {}).setdefault(value, []).append(name)
+    for word, values in facts.items():
+        if len(values) == 1:
+            yield f"- {word}: {next(iter(values))}\n"
+        else:
+            yield f"- {word}: " + "; ".join(f"{value} ({', '.join(names)})" for value, names in values.items()) + "\n"
+
+
+def goals(measured):
+    rows = figures.goals(measured)
+    if not rows:
+        return
+    yield "\n## Goals\n\n"
+    yield from table(
+        ["question", "goal", "measured", "reached", "limits", "of the nearest limit"],
+        [
+            [row.question, row.goal, row.measured, "yes" if row.reached else "**no**", row.limit, row.distance]
+            for row in rows
+        ],
+    )
+    yield LIMITS
+
+
+LIMITS = """
+Seconds are until everything is durable. Limits: *disk* is what the disk alone takes, past the page cache, to write as much
+once and to read it twice at the same time (the second read of the source, the read-back); *CPU* is the CPU time of the run
+spread over all cores; *link* is its rate. What follows is how far the run is from the slower of them.
+"""
+
+
+def case_tables(shown):
+    """A table for each point, or one for all where a point is only another size."""
+    if shown.case["case"] == "growth":
+        yield from growth_table(shown)
+        return
+    for point in shown.points():
+        label = point["label"]
+        heading = shown.case["title"] if len(shown.points()) == 1 else f"{shown.case['title']}: {label}"
+        yield f"\n{heading}; {settings_of(shown.case)}.\n\n"
+        changed = point["changed_bytes"]
+        header = ["tool", "to exit", "until durable (least-most)", "ratio", "CPU", "peak MiB, sending", "receiving"]
+        header += ["sent MiB", "of what changed"] if changed else ["MB/s" if point["files"] == 1 else "a file"]
+        rows = [row_of(shown, tool, point) for tool in shown.tools()]
+        blank = [""] * (len(header) - 2)
+        rows += [[name, f"not here: {reason}", *blank] for name, reason in shown.case["absent"].items()]
+        yield from table(header, rows)
+        yield from notes(shown, point)
+
+
+def row_of(shown, tool, point):
+    label = point["label"]
+    if shown.is_wrong(tool, label):
+        return [tool, "**wrong**"] + [""] * (7 if point["changed_bytes"] else 6)
+    durable = shown.values(tool, label, "seconds_synced")
+    ratio = shown.ratio(tool, label)
+    row = [bold(tool), f"{shown.median(tool, label, 'seconds'):.2f} s"]
+    row.append(f"{shown.median(tool, label):.2f} s ({min(durable):.2f}-{max(durable):.2f})")
+    row.append(f"{ratio:.2f}" if ratio else "")
+    row.append(cpu_of(shown, tool, point))
+    for side in ("sending", "receiving"):
+        peak = shown.peak(tool, label, side)
+        row.append(f"{peak:.0f}" if peak else "-")
+    if not point["changed_bytes"]:
+        seconds = shown.median(tool, label)
+        if point["files"] == 1:
+            return [*row, f"{point['content_bytes'] / seconds / 1e6:.0f}"]
+        return [*row, f"{seconds / point['files'] * 1e6:.0f} µs"]
+    sent = shown.median(tool, label, "sent_bytes")
+    return [*row, *(["-", "-"] if sent is None else [f"{sent / MIB:.1f}", f"{sent / point['changed_bytes']:.2f}"])]
+
+
+def bold(tool):
+    return f"**{tool}**" if tool.startswith("careful") else tool
+
+
+def cpu_of(shown, tool, point):
+    """Core-seconds: for a GiB of one file, else of the run."""
+    cpu = shown.median(tool, point["label"], "cpu_seconds")
+    if point["files"] == 1:
+        return f"{cpu / (point['content_bytes'] / GIB):.2f} core-s/GiB"
+    return f"{cpu:.2f} core-s"
+
+
+def notes(shown, point):
+    yield f"\nRatios are to {shown.case['baseline']}."
+    disk = shown.case.get("limits", {}).get(point["label"])
+    if disk:
+        yield f" The disk alone: {disk['write']:.2f} s to write as much and flush it, {disk['read']:.2f} s to read it,"
+        yield f" {disk['together']:.2f} s for one write and two reads at once."
+    yield "\n"
+
+
+def settings_of(case):
+    runs = 1 + max((run["repetition"] for run in case["runs"]), default=0)
+    return f"medians of {runs}, tools in turn"
+
+
+def growth_table(shown):
+    yield f"\n{shown.case['title']}; {settings_of(shown.case)}; until durable, and peaks of both sides in MiB.\n\n"
+    header = ["tool"]
+    for point in shown.points():
+        header += [f"{point['label']} files", "MiB"]
+    rows = []
+    for tool in shown.tools():
+        row = [bold(tool)]
+        for point in shown.points():
+            seconds = shown.median(tool, point["label"])
+            peaks = [shown.peak(tool, point["label"], side) for side in ("sending", "receiving")]
+            row += ["**wrong**" if seconds is None else f"{seconds / point['files'] * 1e6:.0f} µs"]
+            row.append(" + ".join(f"{peak:.0f}" for peak in peaks))
+        rows.append(row)
+    yield from table(header, rows)
+
+
+def links(measured):
+    settings = measured["settings"]
+    for case in measured["cases"]:
+        size = f"{settings['link_mib']} MiB; " if "link_mib" in settings else ""
+        yield f"\n{case['title']}; {size}medians of {settings['runs']}, tools in turn.\n\n"
+        header = ["tool", "seconds", "of the link", "on the wire", "left to TCP", "in the queue", "peak MiB"]
+        middles = figures.link_medians(case)
+        rows = []
+        for tool in dict.fromkeys(run["tool"] for run in case["runs"]):
+            if tool not in middles:
+                failed = next(run for run in case["runs"] if run["tool"] == tool)
+                rows.append([tool, failed.get("words", "**wrong**"), *[""] * 5])
+                continue
+            middle = middles[tool]
+            beside = case["beside_tcp"]
+            peaks = [
+                max(run["peak_mib"].values()) for run in case["runs"] if run["tool"] == tool and run.get("peak_mib")
+            ]
+            rows.append(
+                [
+                    bold(tool),
+                    f"{middle['seconds']:.1f} s",
+                    f"{middle['share']:.1%}",
+                    "" if beside else f"{middle['wire']:.3f}",
+                    f"{middle['beside']:.0%}" if beside else "",
+                    f"{middle['queued']:.1f} ms",
+                    f"{max(peaks):.0f}" if peaks else "",
+                ]
+            )
+        yield from table(header, rows)
+
+
+def profile(measured):
+    for case in measured["profiles"]:
+        yield f"\n{case['title']}; core-seconds per {case['unit']}, sampled ({case['runs']} runs).\n\n"
+        rows, whole = [], sum(sum(sides.values()) for sides in case["stages"].values())
+        for stage, sides in case["stages"].items():
+            value = sum(sides.values())
+            cells = [f"{sides[side]:.3f}" if sides[side] else "" for side in stages.SIDES]
+            rows.append([stage, *cells, f"{value:.3f}", f"{value / whole:.1%}"])
+        sums = [sum(sides[side] for sides in case["stages"].values()) for side in stages.SIDES]
+        rows.append(["**together**", *(f"{value:.3f}" for value in sums), f"{whole:.3f}", "100.0%"])
+        yield from table(["stage", *stages.SIDES, "together", "share"], rows)
+
+
+def table(header, rows):
+    """A Markdown table: columns but the first to the right."""
+    yield "| " + " | ".join(header) + " |\n"
+    yield "| --- |" + " ---: |" * (len(header) - 1) + "\n"
+    for row in rows:
+        yield "| " + " | ".join(str(cell) for cell in row) + " |\n"
+
+
+# The README's part
+
+
+def quote(measured):
+    """What the README quotes of the page."""
+    shown = [Figures(measured[name]) for name in ("large", "small") if name in measured]
+    facts = shown[0].case["machine"]
+    kind = facts["file system"].split()[0]
+    text = f"""\
+{facts["cores"]} cores, both ends on one machine and one {kind} disk, source in the page cache, defaults everywhere; seconds until
+everything is durable (exit and `sync`), {settings_of(shown[0].case)}. The rsync daemon neither encrypts nor reads anything
+back. At commit {facts["commit"]}.
+
+"""
+    header = [""]
+    for case in shown:
+        header += [case.case["title"].replace("One file", "one file"), f"to {case.case['baseline']}"]
+    names = list(dict.fromkeys(tool for case in shown for tool in case.tools()))
+    rows = []
+    for tool in names:
+        row = [bold(tool)]
+        for case in shown:
+            label = case.points()[0]["label"]
+            seconds = case.median(tool, label) if tool in case.tools() else None
+            row += ["", ""] if seconds is None else [f"{seconds:.2f} s", f"{case.ratio(tool, label):.2f}"]
+        rows.append(row)
+    text += "".join(table(header, rows))
+    return text + REST
+
+
+REST = """
+[`docs/performance.md`](docs/performance.md) has all figures: in memory, growth, changed files, bad links, CPU by stage, how
+far each is from what disk, CPU or link allow, and the machine. [`benches/`](benches/) says how to take them.
+"""

@@ -1,0 +1,159 @@
+"""The servers that other tools copy to: a daemon of rsync and an sshd, on free ports of 127.0.0.1 and with own keys.
+
+They end with the stack that they were started in. Nothing under the home directory is read or written. Where a server
+cannot be had, the words why stand in its place.
+"""
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import support
+
+
+@dataclass
+class Daemon:
+    """A daemon of rsync: its own protocol, no encryption."""
+
+    process: subprocess.Popen
+    address: str
+    """Of its one module; what follows is a path below the directory that it serves."""
+    environment: dict
+    """With the password, which only this run knows."""
+
+
+def start_rsync_daemon(served, servers):
+    """A daemon that serves one directory; or why there is none."""
+    rsync = shutil.which("rsync")
+    if not rsync:
+        return "no rsync"
+    place = Path(servers.enter_context(tempfile.TemporaryDirectory(prefix="careful-bench-")))
+    password = os.urandom(16).hex()
+    secrets = place / "secrets"
+    secrets.touch(mode=0o600)
+    secrets.write_text(f"bench:{password}\n")
+    config = place / "rsyncd.conf"
+    lines = ["use chroot = no", "reverse lookup = no", f"pid file = {place}/pid", f"log file = {place}/log"]
+    if os.geteuid() == 0:
+        lines += ["uid = root", "gid = root"]
+    lines += ["[bench]", f"path = {served}", "read only = no", "auth users = bench", f"secrets file = {secrets}"]
+    config.write_text("\n".join(lines) + "\n")
+
+    def command(port):
+        return [rsync, "--daemon", "--no-detach", f"--config={config}", "--address=127.0.0.1", f"--port={port}"]
+
+    process, port = start_server(command, servers)
+    if process is None:
+        return "the daemon did not start"
+    return Daemon(process, f"rsync://bench@127.0.0.1:{port}/bench/", {**os.environ, "RSYNC_PASSWORD": password})
+
+
+@dataclass
+class Sshd:
+    """An ssh server."""
+
+    process: subprocess.Popen
+    client_config: Path
+    """Of the client, for the host `bench`."""
+
+
+def start_sshd(state, servers):
+    """A private ssh server, and the client's configuration for it; or why there is none. What it starts finds careful's
+    keys in `state`."""
+    daemon = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/sbin")
+    if not daemon or not shutil.which("ssh") or not shutil.which("ssh-keygen"):
+        return "no ssh, sshd or ssh-keygen"
+    place = Path(servers.enter_context(tempfile.TemporaryDirectory(prefix="careful-bench-")))
+    for name in ("host_key", "user_key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", place / name], check=True)
+    shutil.copy(place / "user_key.pub", place / "authorized_keys")
+    make_separation_directory(servers)
+    config = place / "sshd_config"
+    config.write_text(SSHD_CONFIG.format(place=place, state=state))
+
+    def command(port):
+        return [daemon, "-D", "-e", "-f", config, "-p", str(port)]
+
+    process, port = start_server(command, servers)
+    if process is None:
+        return "sshd did not start"
+    key = " ".join((place / "host_key.pub").read_text().split()[:2])
+    (place / "known_hosts").write_text(f"[127.0.0.1]:{port} {key}\n")
+    client = place / "ssh_config"
+    client.write_text(SSH_CONFIG.format(place=place, port=port, user=getpass.getuser()))
+    return Sshd(process, client)
+
+
+SSHD_CONFIG = """\
+ListenAddress 127.0.0.1
+HostKey {place}/host_key
+AuthorizedKeysFile {place}/authorized_keys
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin prohibit-password
+Subsystem sftp internal-sftp
+LogLevel ERROR
+SetEnv XDG_STATE_HOME={state}
+"""
+
+SSH_CONFIG = """\
+Host bench
+HostName 127.0.0.1
+Port {port}
+User {user}
+IdentityFile {place}/user_key
+IdentitiesOnly yes
+IdentityAgent none
+UserKnownHostsFile {place}/known_hosts
+GlobalKnownHostsFile /dev/null
+StrictHostKeyChecking yes
+BatchMode yes
+"""
+
+
+def make_separation_directory(servers):
+    """Where sshd runs as root it wants this directory, which a machine without a running sshd may lack."""
+    directory = Path("/run/sshd")
+    if os.geteuid() == 0 and not directory.exists():
+        directory.mkdir(mode=0o755)
+        servers.callback(directory.rmdir)
+
+
+def start_server(command, servers):
+    """Starts a server on a free port of 127.0.0.1 and waits until it answers; it ends with the stack. Another process
+    may take the port between choice and use, hence some attempts."""
+    for _ in range(5):
+        with socket.create_server(("127.0.0.1", 0)) as chosen:
+            port = chosen.getsockname()[1]
+        process = subprocess.Popen(
+            command(port), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        servers.callback(end, process)
+        if support.wait_until(lambda: process.poll() is not None or answers(port), 5) and process.poll() is None:
+            return process, port
+    return None, 0
+
+
+def answers(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def end(process):
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
