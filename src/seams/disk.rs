@@ -169,7 +169,8 @@ pub trait DiskFile: Labels {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
-    /// Reserves space and sets the length; on file systems that cannot reserve, sets the length only.
+    /// Reserves space and sets the length. On file systems that cannot reserve it sets the length only; on those in memory it
+    /// does so if there is space now, since to reserve there is to write zeros.
     fn allocate(&self, length_bytes: u64) -> io::Result<()>;
     /// Makes a hole of whole blocks in the range, which reads as zeros; the length stays. Where the file system has no
     /// holes, zeros are written.

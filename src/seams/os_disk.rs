@@ -55,6 +55,9 @@ const KERNEL_COPY_BYTES: u64 = 128 << 20;
 /// Largest piece copied through our own memory: by `copy_at`, and by a direct read that is not aligned.
 const OWN_COPY_BYTES: usize = 1 << 20;
 
+/// What statx(2) counts the space of a file in, in bytes.
+const STAT_BLOCK_BYTES: u64 = 512;
+
 /// Largest file that `read_private` takes.
 const PRIVATE_LIMIT_BYTES: u64 = 64 << 10;
 
@@ -467,6 +470,10 @@ impl DiskFile for OsFile {
         if length_bytes == 0 {
             return Ok(());
         }
+        if FLEETING_FILE_SYSTEMS.contains(&file_system_of(&self.main)?) {
+            // Memory would be zeroed page by page, only to be written again: as long as all of the transport.
+            return self.set_length_within_space(length_bytes);
+        }
         match retry_on_intr(|| rustix::fs::fallocate(&self.main, FallocateFlags::empty(), 0, length_bytes)) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.set_length(length_bytes),
             other => Ok(other?),
@@ -533,6 +540,18 @@ impl DiskFile for OsFile {
 }
 
 impl OsFile {
+    /// Gives the file this length if there is space now for what it lacks; nothing is reserved.
+    fn set_length_within_space(&self, length_bytes: u64) -> io::Result<()> {
+        let found = look_at(&self.main)?;
+        let lacking_bytes = length_bytes.saturating_sub(found.stx_blocks * STAT_BLOCK_BYTES);
+        let space = rustix::fs::fstatvfs(&self.main)?;
+        // A file system without a limit tells of no blocks at all.
+        if space.f_blocks > 0 && space.f_bavail.saturating_mul(space.f_frsize) < lacking_bytes {
+            return Err(Errno::NOSPC.into());
+        }
+        self.set_length(length_bytes)
+    }
+
     /// Never beyond the end: the length stays.
     fn write_zeros(&self, range: Range<u64>) -> io::Result<()> {
         let end = range.end.min(look_at(&self.main)?.stx_size);

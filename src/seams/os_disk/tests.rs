@@ -4,7 +4,7 @@
 
 use std::fmt::Debug;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -43,6 +43,17 @@ fn warn_unless_direct(file: &dyn DiskFile) {
     if !file.reads_device() {
         eprintln!("NOT TESTED: reads past the cache, since they are not proven in the temporary directory");
     }
+}
+
+/// A directory in memory, where this machine has one.
+#[expect(clippy::print_stderr, reason = "a test that could not test what it claims must be seen")]
+fn in_memory() -> Option<TempDir> {
+    let found =
+        rustix::fs::statfs("/dev/shm").is_ok_and(|found| FLEETING_FILE_SYSTEMS.contains(&(found.f_type as u32)));
+    if !found {
+        eprintln!("NOT TESTED: files in memory, since /dev/shm is none");
+    }
+    found.then(|| tempfile::tempdir_in("/dev/shm").unwrap())
 }
 
 #[test]
@@ -295,6 +306,25 @@ fn next_data_skips_a_hole() {
 }
 
 #[test]
+fn memory_is_not_filled_with_zeros_beforehand_but_must_be_there() {
+    let Some(folder) = in_memory() else { return };
+    let held = OsDisk.open_directory(folder.path()).unwrap();
+    let file = held.create_file(name("x"), Writing::PastCache).unwrap();
+    file.allocate(8 << 20).unwrap();
+    let path = folder.path().join("x");
+    assert_eq!(fs::metadata(&path).unwrap().len(), 8 << 20);
+    assert_eq!(fs::metadata(&path).unwrap().blocks(), 0);
+    let space = rustix::fs::statvfs(folder.path()).unwrap();
+    if space.f_blocks > 0 {
+        let too_long = (space.f_blocks + 1) * space.f_frsize;
+        assert_eq!(kind_of(file.allocate(too_long)), io::ErrorKind::StorageFull);
+        // What the file has already is not asked for again.
+        write_all(file.as_ref(), &pattern(1 << 20), 0).unwrap();
+        file.allocate(1 << 20).unwrap();
+    }
+}
+
+#[test]
 fn allocate_sets_the_length_and_cuts() {
     let (_folder, held) = fresh();
     let file = held.create_file(name("file"), Writing::Cached).unwrap();
@@ -501,11 +531,8 @@ fn a_new_file_is_never_made_over_another() {
 
 #[test]
 fn memory_is_neither_durable_nor_proven() {
-    let Ok(memory) = OsDisk.open_directory(Path::new("/dev/shm")) else { return };
-    if memory.is_durable().unwrap() {
-        return;
-    }
-    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let Some(folder) = in_memory() else { return };
+    assert!(!OsDisk.open_directory(folder.path()).unwrap().is_durable().unwrap());
     fs::write(folder.path().join("file"), pattern(5000)).unwrap();
     let held = OsDisk.open_directory(folder.path()).unwrap();
     let file = held.open_file(name("file"), Reading::PastCache).unwrap();
