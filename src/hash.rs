@@ -66,12 +66,42 @@ impl PieceHash {
     /// Hash of a piece's bytes. A chunk must not be empty; a whole file may be.
     #[must_use]
     pub fn of(position: Position, bytes: &[u8]) -> Self {
-        match position {
-            Position::Chunk { offset_bytes } => {
-                Self(blake3::Hasher::new().set_input_offset(offset_bytes).update(bytes).finalize_non_root())
-            }
-            Position::WholeFile => Self(Root::of(bytes).0),
+        let mut hasher = PieceHasher::new(position);
+        hasher.update(bytes);
+        hasher.finish()
+    }
+}
+
+/// Makes the hash of a piece of bytes that come one after the other.
+#[derive(Debug)]
+pub struct PieceHasher {
+    position: Position,
+    hasher: blake3::Hasher,
+}
+
+impl PieceHasher {
+    /// For the piece that lies there.
+    #[must_use]
+    pub fn new(position: Position) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        if let Position::Chunk { offset_bytes } = position {
+            hasher.set_input_offset(offset_bytes);
         }
+        Self { position, hasher }
+    }
+
+    /// The next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+    }
+
+    /// The hash of all of them. A chunk must not be empty; a whole file may be.
+    #[must_use]
+    pub fn finish(&self) -> PieceHash {
+        PieceHash(match self.position {
+            Position::Chunk { .. } => self.hasher.finalize_non_root(),
+            Position::WholeFile => *self.hasher.finalize().as_bytes(),
+        })
     }
 }
 
