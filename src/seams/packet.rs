@@ -2,12 +2,15 @@
 //!
 //! Called once an endpoint; from there on quinn uses the socket directly. **Nothing here looks into a packet.**
 
+mod one_send;
+
 use std::fmt::{self, Debug};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use one_send::OneSend;
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -131,7 +134,7 @@ impl Packets for PassedSocket {
         // It can be of any size; where it may not be changed the transfer is only slower.
         let asked = SockRef::from(&socket);
         asked.set_recv_buffer_size(SOCKET_BUFFER_BYTES).and(asked.set_send_buffer_size(SOCKET_BUFFER_BYTES)).ok();
-        TokioRuntime.wrap_udp_socket(socket)
+        Ok(OneSend::over(TokioRuntime.wrap_udp_socket(socket)?))
     }
 }
 
@@ -145,7 +148,7 @@ impl Packets for UdpPackets {
         socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
         socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
         socket.bind(&SockAddr::from(address))?;
-        TokioRuntime.wrap_udp_socket(socket.into())
+        Ok(OneSend::over(TokioRuntime.wrap_udp_socket(socket.into())?))
     }
 }
 

@@ -29,8 +29,8 @@ use crate::protocol::limits::{
 use crate::seams::packet::{Carrier, Congestion};
 use crate::seams::pipe_packets::PIPE_PACKET_BYTES_MAX;
 
-/// Largest UDP payload in bytes: ten of them, which quinn hands over at once, stay below the 65,507 bytes of one send.
-const DATAGRAM_BYTES_MAX: u16 = 6500;
+/// Largest UDP payload in bytes: below the 16 KiB that quinn's packets may have, and four make just one send of 65,507 bytes.
+const DATAGRAM_BYTES_MAX: u16 = 16_376;
 /// What every path carries (RFC 9000, section 14).
 const DATAGRAM_BYTES_MIN: u16 = 1200;
 /// First congestion window on loopback in bytes: the default one holds not even two of its datagrams.
