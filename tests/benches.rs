@@ -1,8 +1,6 @@
 //! The programs that measure, in tiny sizes: they run, they notice a copy that is wrong, and the page of figures says what its
 //! runs say. **No time is judged here.**
 
-#![expect(clippy::disallowed_methods, reason = "tests look at the disk past the program's own door")]
-
 mod support;
 
 use std::ffi::OsStr;
