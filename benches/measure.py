@@ -28,21 +28,23 @@ class Measurement:
     options: object
     place: object
     failures: list
+    begun: dict
+    """What is kept of its first repetitions, or nothing."""
 
     def run(self):
-        """Everything that is kept of the case."""
+        """Everything that is to be kept of the case."""
         case = self.case
         listed = case.tools(self.bench, self.place)
         here, absent = tools.those_that_work(listed, self.place)
         machine = support.machine_facts(self.place)
-        runs, limits = [], {}
+        runs, limits = list(self.begun.get("runs", [])), dict(self.begun.get("limits", {}))
         for number, point in enumerate(case.points):
             say(f"{case.title}, {point.label}: making it")
             place = self.place / f"point-{number}"
             place.mkdir()
             source = place / "source"
             point.make(source)
-            if not case.one_target and not point.fill:
+            if not case.one_target and not point.fill and point.label not in limits:
                 limits[point.label] = disk.limits(place, point.content_bytes)
             runs += self.measure_point(point, place, source, here)
             delete(place, self.options)
@@ -66,7 +68,7 @@ class Measurement:
             shared = place / "target"
             shared.mkdir()
             point.fill(source, shared / source.name)
-        for repetition in range(self.options.runs):
+        for repetition in range(repetitions(self.begun), self.options.runs):
             made = []
             shift = repetition % len(here)
             for tool in here[shift:] + here[:shift]:
@@ -113,6 +115,11 @@ class Measurement:
             "proof": proof(tool, run),
             "problems": problems[:10],
         }
+
+
+def repetitions(kept):
+    """How many times each tool ran already."""
+    return 1 + max((run["repetition"] for run in kept.get("runs", [])), default=-1)
 
 
 def proof(tool, run):

@@ -81,7 +81,7 @@ BLAKE3 = "blake3|Root::of|PieceHash"
 AES = "aes|gcm|aead|GCM|AES|EVP_AEAD|ghash|iv_len"
 ENTROPY = "jent_|jitter|rol64|xoshiro128|uint32rotl|le32_to_ptr|entropy|chacha20|ctr_drbg|CTR_DRBG|[Kk]eccak"
 CURVES = "25519|p256|sha(256|512)|mlkem|MLKEM|hkdf|bignum"
-QUIC = "quinn|rustls|bytes::|VarInt|binary_heap|btree|[Ss]ip[Hh]ash|webpki|tinyvec|slab|sendmsg|recvmmsg|ieee754_pow"
+QUIC = "quinn|rustls|bytes::|VarInt|binary_heap|btree|[Ss]ip[Hh]ash|webpki|tinyvec|slab|sendmsg|recvmmsg"
 AWS_LC = "^(ring_|CRYPTO_|EVP_|OPENSSL_|EC_|BN_|CBB_|CBS_|FIPS|BORINGSSL|fiat_)"
 COPIES = "memmove|memcpy|memset|memcmp|bcmp"
 ALLOCATOR = "malloc|_int_free|free$|calloc|realloc|unlink_chunk|__rdl_|__rust_|alloc::(alloc|raw_vec)"
@@ -111,6 +111,7 @@ ROWS = [
     Row("UDP system calls: sending", call=calls("sendmsg sendmmsg sendto")),
     Row("UDP system calls: receiving", call=calls("recvmsg recvmmsg recvfrom")),
     Row("QUIC: copies of bytes", thread="^tokio|^careful", function=COPIES),
+    Row("congestion control", function="wire::congestion|wire::fixed_window|[Cc]ubic|ieee754_pow"),
     Row("QUIC: everything else", function=QUIC),
     Row("QUIC: everything else", function=AWS_LC),
     Row("write", RECEIVER, call=WRITE, chain=FILE_SYSTEM),

@@ -182,11 +182,16 @@ def same_bytes(source, target):
     with open(source, "rb", buffering=0) as one, open(target, "rb", buffering=0) as other:
         if os.fstat(one.fileno()).st_size != os.fstat(other.fileno()).st_size:
             return False
+        blocks = bytearray(BLOCK_BYTES), bytearray(BLOCK_BYTES)
         while True:
-            blocks = one.read(BLOCK_BYTES), other.read(BLOCK_BYTES)
+            lengths = [file.readinto(block) for file, block in zip((one, other), blocks)]
+            if lengths[0] != lengths[1]:
+                return False
+            if lengths[0] < BLOCK_BYTES:
+                blocks = blocks[0][: lengths[0]], blocks[1][: lengths[0]]
             if blocks[0] != blocks[1]:
                 return False
-            if not blocks[0]:
+            if lengths[0] < BLOCK_BYTES:
                 return True
 
 

@@ -96,6 +96,13 @@ fn a_copy_that_is_wrong_is_told_and_fails() {
 }
 
 #[test]
+fn the_page_of_figures_and_the_readme_say_what_the_kept_runs_say() {
+    let place = Place::new();
+    let Some(checked) = bench(&place, "compare", &["--check"]) else { return };
+    checked.exits(0);
+}
+
+#[test]
 fn the_other_measurements_run() {
     let place = Place::new();
     let words = common(&place, &careful());
