@@ -117,7 +117,7 @@ fn a_firewall_at_either_host_that_lets_only_answers_pass_is_no_obstacle() {
 }
 
 /// Long enough not to be over before something happened to it.
-const LENGTH: usize = 96 * CHUNK;
+const LENGTH: usize = 160 * CHUNK;
 /// So much is at the receiver when it happens.
 const BEFORE: u64 = 8 * CHUNK as u64;
 

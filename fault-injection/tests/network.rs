@@ -21,13 +21,14 @@ use careful::seams::Environment;
 use careful::seams::packet::Packets;
 use careful::send::{self, Ended, Observer};
 use careful::wire::WireError;
-use careful::wire::connection::Connection;
+use careful::wire::connection::{CloseReason, Connection};
 use careful::wire::identity::KeyPair;
 use careful_faults::halves;
 use careful_faults::network::{Arrivals, Network};
 use careful_faults::passage::{Counts, Injected, Trouble};
 use careful_faults::rig::content;
 use quinn::udp::{RecvMeta, Transmit};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use self::endpoints::{RECEIVER, SENDER, connected};
@@ -107,6 +108,53 @@ async fn a_way_without_trouble_loses_nothing() {
 async fn lost_datagrams_are_sent_again() {
     let ran = through(1, Trouble { lost: 0.02, ..near() }, 4).await;
     assert!(ran.counts.lost > 10, "{:?}", ran.counts);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_chunk_lost_goes_before_chunks_begun_later() {
+    let network = Network::new(1);
+    let host = network.host(SENDER);
+    network.set_both_ways(SENDER, RECEIVER, &near());
+    let (sender, receiver, _listener) = connected(&network, host.as_ref()).await.unwrap();
+    // Each needs 3 ms, and a round trip takes 10: something of the first ones gets lost while others still have much to say.
+    let (chunks, length) = (16_u64, 64 << 10);
+    let blackout = network.now() + Duration::from_millis(6)..network.now() + Duration::from_millis(7);
+    network.set_way(SENDER, RECEIVER, Trouble { blackouts: vec![blackout], ..near() });
+    let mut sending = JoinSet::new();
+    for index in 0..chunks {
+        let header = ChunkHeader { job: 1, index, length_bytes: length as u32, round: 0, hash: PieceHash([9; 32]) };
+        let (sender, body) = (sender.clone(), Bytes::from(content(index, length)));
+        sending.spawn(async move { sender.send_chunk(header, body).await.unwrap() });
+    }
+    let mut receiving = JoinSet::new();
+    for _ in 0..chunks {
+        let mut chunk = receiver.accept_chunk().await.unwrap();
+        receiving.spawn(async move {
+            let header = chunk.header().await.unwrap();
+            chunk.body_into(&mut vec![0; length]).await.unwrap();
+            header.index
+        });
+    }
+    let mut whole = Vec::new();
+    while let Some(index) = receiving.join_next().await {
+        whole.push(index.unwrap());
+    }
+    let lost = network.counts(SENDER, RECEIVER).0.in_blackout;
+    assert!(lost > 0);
+    assert!(whole.is_sorted(), "an earlier one waited for all that came later: {whole:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_ends_a_connection_is_gone_at_once_and_the_other_side_hears_of_it() {
+    let network = Network::new(1);
+    let host = network.host(SENDER);
+    network.set_both_ways(SENDER, RECEIVER, &Trouble { delay: Duration::from_millis(200), ..Trouble::default() });
+    let (sender, receiver, _listener) = connected(&network, host.as_ref()).await.unwrap();
+    let before = network.now();
+    sender.finish().await;
+    assert!(network.now() - before < Duration::from_millis(10), "{:?}", network.now() - before);
+    let error = receiver.closed().await;
+    assert!(matches!(error, WireError::ClosedByPeer { reason: CloseReason::Done }), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]

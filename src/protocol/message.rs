@@ -5,7 +5,7 @@
 //! large files travel each on a unidirectional stream of their own, small files within their job's stream.
 //!
 //! ```text
-//! control   > Hello  < Welcome  > Begin  < Ready  ...  > End  < Ended          (> sender, < receiver)
+//! control   > Hello, Begin  < Welcome, Ready  ...  > End  < Ended          (> sender, < receiver)
 //! group     > OfferGroup  < GroupAnswer  > Pieces + bytes  < GroupStored  ...  > CommitGroup  < GroupReceipt
 //! file      > OfferFile  < FileAnswer  [< Have ...]  > Keep, Copy; chunk streams  < Bad, Stored ...
 //!           > CommitFile  < FileReceipt

@@ -21,7 +21,9 @@ use crate::connect::admission::Admission;
 use crate::jobs::Jobs;
 use crate::protocol::failure::Failure;
 use crate::protocol::keep::Keep;
-use crate::protocol::limits::{CHUNK_BYTES_MAX, GREETING_TIMEOUT, JOBS_AT_ONCE_MAX, QUEUE_PARCELS, WORKING_EVERY};
+use crate::protocol::limits::{
+    CHUNK_BYTES_MAX, GREETING_TIMEOUT, JOBS_AT_ONCE_MAX, LAST_WORD_WAIT, QUEUE_PARCELS, WORKING_EVERY,
+};
 use crate::protocol::message::{Begin, FromReceiver, FromSender, Hash32, IndexedFailure, MessageError, Ready};
 use crate::protocol::selection::Selection;
 use crate::protocol::terms::Terms;
@@ -381,7 +383,7 @@ async fn end(connection: &Connection, outgoing: &mut Outgoing) -> Ending {
         return left(&error);
     }
     // The sender closes the connection when it has read the last word; if it cannot, everything is committed all the same.
-    if tokio::time::timeout(GREETING_TIMEOUT, connection.closed()).await.is_err() {
+    if tokio::time::timeout(LAST_WORD_WAIT, connection.closed()).await.is_err() {
         connection.close(CloseReason::Done);
     }
     Ending::Done

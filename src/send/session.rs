@@ -72,14 +72,16 @@ impl Opening<'_> {
         let (mut outgoing, mut incoming) = connection.open_job().await?;
         let proof = ticket::token_proof(token, &connection.exporter()?);
         outgoing.send(&FromSender::Hello { minor: 0, proof }).await?;
+        // At once, for a round trip less. Who is asked has proved its key; it reads this only after the proof.
+        let begin = self.begin();
+        let asked = outgoing.send(&FromSender::Begin(begin.clone())).await;
         match incoming.receive().await? {
             Some(FromReceiver::Welcome { .. }) => {}
             Some(FromReceiver::Refused(failure)) => return Err(failure.into()),
             _ => return Err(Failure::Protocol.into()),
         }
+        asked?;
         connection.raise_windows();
-        let begin = self.begin();
-        outgoing.send(&FromSender::Begin(begin.clone())).await?;
         loop {
             match incoming.receive().await? {
                 Some(FromReceiver::Ready(ready)) => {

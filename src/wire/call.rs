@@ -74,7 +74,7 @@ impl Listener {
                 sleep(NEXT_ADDRESS_AFTER * number).await;
                 let handshake = async {
                     let quic = call(&endpoint, path, address, key, Admitted::Key(peer))?.await?;
-                    Connection::new(quic, path, None)
+                    Connection::new(quic)
                 };
                 let answer = timeout(GREETING_TIMEOUT, handshake).await.unwrap_or(Err(WireError::NoAnswer));
                 tracing::debug!(%address, ?answer, "called");

@@ -15,13 +15,13 @@ use super::WireError;
 use super::identity::PublicKey;
 use super::pace::Pace;
 use super::stream::{ChunkStream, Incoming, Outgoing};
-use super::transport::{Path, RECEIVE_WINDOW};
+use super::transport::RECEIVE_WINDOW;
 use crate::protocol::limits::CLOSE_WAIT;
 use crate::protocol::message::ChunkHeader;
 
 /// Label of the secret that only the two ends of one connection know (RFC 8446, section 7.5).
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-careful-1";
-/// Job streams are served before chunk streams, which have 0.
+/// Job streams are served before chunk streams, which have 0 and less.
 const JOB_PRIORITY: i32 = 1;
 /// How often it is looked whether the last packet has left.
 const LEAVE_POLL: Duration = Duration::from_millis(1);
@@ -31,19 +31,16 @@ const LEAVE_POLL: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub(super) quic: quinn::Connection,
-    /// Its socket, where that is this connection's own.
-    endpoint: Option<Endpoint>,
-    path: Path,
     peer: PublicKey,
 }
 
 impl Connection {
     /// Fails if the peer gave no key, which the verifier does not let happen.
-    pub(super) fn new(quic: quinn::Connection, path: Path, endpoint: Option<Endpoint>) -> Result<Self, WireError> {
+    pub(super) fn new(quic: quinn::Connection) -> Result<Self, WireError> {
         let identity = quic.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
         let peer = identity.and_then(|chain| PublicKey::from_spki(chain.first()?));
         let peer = peer.ok_or_else(|| WireError::Crypto("the other side has no key".to_owned()))?;
-        Ok(Self { quic, endpoint, path, peer })
+        Ok(Self { quic, peer })
     }
 
     /// The other side's key; it proved to hold the secret half.
@@ -98,7 +95,10 @@ impl Connection {
             Some(pace) => pace.turn().await,
             None => None,
         };
-        let mut stream = Outgoing::new(self.quic.open_uni().await?);
+        let stream = self.quic.open_uni().await?;
+        // It fails only on a stream that is over already, which its first use tells.
+        stream.set_priority(chunk_priority(stream.id().index())).ok();
+        let mut stream = Outgoing::new(stream);
         stream.send_bytes(Bytes::copy_from_slice(&header.to_bytes())).await?;
         stream.send_content(body, pace).await?;
         stream.finish();
@@ -137,31 +137,23 @@ impl Connection {
         self.quic.closed().await.into()
     }
 
-    /// Ends the connection with [`CloseReason::Done`], unless it is over already. Where its socket is its own, waits until
-    /// the other side can have learned of it, at most `CLOSE_WAIT`; else until the last packet has left.
+    /// Ends the connection with [`CloseReason::Done`], unless it is over already, and waits until the packet that says so has
+    /// left, at most `CLOSE_WAIT`. It may get lost: whoever waits for it waits `LAST_WORD_WAIT`, and knows then what to make
+    /// of it. To keep it for saying it again would take three timeouts, half a second on a long way.
     pub async fn finish(self) {
         if self.quic.close_reason().is_some() {
             return;
         }
         let sent = self.quic.stats().udp_tx.datagrams;
         self.close(CloseReason::Done);
-        match &self.endpoint {
-            // Within one host or a pipe the last packet need not be kept for sending it again: it only has to leave, and
-            // that saves three timeouts, some 80 ms.
-            Some(endpoint) if matches!(self.path, Path::Network(_)) => wait_idle(endpoint).await,
-            // On a socket that others use, too, their last packets would be waited for. Both sides of it know by the pipe
-            // between them when the other is gone.
-            Some(_) | None => {
-                let leaves = async {
-                    sleep(LEAVE_POLL).await;
-                    while self.quic.stats().udp_tx.datagrams == sent {
-                        sleep(LEAVE_POLL).await;
-                    }
-                };
-                if timeout(CLOSE_WAIT, leaves).await.is_err() {
-                    tracing::debug!("left without a word");
-                }
+        let leaves = async {
+            sleep(LEAVE_POLL).await;
+            while self.quic.stats().udp_tx.datagrams == sent {
+                sleep(LEAVE_POLL).await;
             }
+        };
+        if timeout(CLOSE_WAIT, leaves).await.is_err() {
+            tracing::debug!("left without a word");
         }
     }
 
@@ -188,6 +180,12 @@ impl Connection {
     pub fn rtt(&self) -> Duration {
         self.quic.rtt()
     }
+}
+
+/// Chunks are served in the order in which they were begun. Among equals QUIC would send what got lost of the first one only
+/// after all that others have to say, and the first one would hold its memory, and its place, for as long.
+fn chunk_priority(number: u64) -> i32 {
+    i32::try_from(number).map_or(i32::MIN, |number| -number)
 }
 
 /// Waits until the endpoint's closed connections are gone, at most `CLOSE_WAIT`.

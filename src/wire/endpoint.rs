@@ -184,7 +184,7 @@ impl Listener {
                 greetings.spawn(async move {
                     let quic =
                         timeout(GREETING_TIMEOUT, connecting).await.map_err(|_elapsed| WireError::NoAnswer)??;
-                    Connection::new(quic, path, None)
+                    Connection::new(quic)
                 });
             }
             Err(error) => tracing::debug!(?error, "a handshake could not begin"),
@@ -249,7 +249,7 @@ pub(super) async fn connect_as(
         if let Some(address) = addresses.next() {
             let (endpoint, path) = (endpoint.clone(), Path::to(*address, packets.carrier(), packets.congestion()));
             let connecting = call(&endpoint, path, *address, Arc::clone(&key), receiver.clone());
-            attempts.spawn(async move { Connection::new(connecting?.await?, path, Some(endpoint)) });
+            attempts.spawn(async move { Connection::new(connecting?.await?) });
         }
         // The attempts that lose are dropped with their set, which ends them.
         let outcome = tokio::select! {
