@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use careful::seams::packet::{Carrier, Congestion, Packets, PortRange};
+use careful::seams::packet::{Carrier, Congestion, Packets, PathKnowledge, PortRange};
 use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
@@ -57,6 +57,10 @@ impl Packets for FaultyPackets {
 
     fn congestion(&self) -> Congestion {
         self.inner.congestion()
+    }
+
+    fn path_knowledge(&self) -> PathKnowledge {
+        self.inner.path_knowledge()
     }
 }
 

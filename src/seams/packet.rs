@@ -6,12 +6,13 @@ mod one_send;
 
 use std::fmt::{self, Debug};
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use one_send::OneSend;
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
+use rustix::net::sockopt::{ip_mtu, ipv6_mtu};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 /// Kernel buffer asked for in each direction, in bytes; the kernel may give less (net.core.rmem_max, wmem_max).
@@ -78,6 +79,29 @@ pub trait Packets: Send + Sync + Debug {
     fn congestion(&self) -> Congestion {
         Congestion::default()
     }
+
+    /// What tells how long datagrams may be on the way to an address.
+    fn path_knowledge(&self) -> PathKnowledge {
+        |_to| None
+    }
+}
+
+/// Bytes of UDP payload that the way to an address carries as far as this host knows; nothing where it knows nothing. The way
+/// may carry less beyond the next hop.
+pub type PathKnowledge = fn(SocketAddr) -> Option<u16>;
+
+/// What the kernel knows: the length of packets on the interface that leads there, or less where a router has complained.
+fn known_to_kernel(to: SocketAddr) -> Option<u16> {
+    let (any, headers): (IpAddr, u32) = match to {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED.into(), 20 + 8),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED.into(), 40 + 8),
+    };
+    // To connect a socket of UDP sends nothing.
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(to).ok()?;
+    let packet_bytes = if to.is_ipv4() { ip_mtu(&socket) } else { ipv6_mtu(&socket) };
+    let payload_bytes = packet_bytes.ok()?.checked_sub(headers)?;
+    Some(u16::try_from(payload_bytes).unwrap_or(u16::MAX))
 }
 
 /// The sockets of another door, under this control of congestion.
@@ -109,6 +133,10 @@ impl Packets for Controlled {
     fn congestion(&self) -> Congestion {
         self.congestion
     }
+
+    fn path_knowledge(&self) -> PathKnowledge {
+        self.inner.path_knowledge()
+    }
 }
 
 /// Sockets of the operating system; port 0 is any free one.
@@ -136,6 +164,10 @@ impl Packets for PassedSocket {
         asked.set_recv_buffer_size(SOCKET_BUFFER_BYTES).and(asked.set_send_buffer_size(SOCKET_BUFFER_BYTES)).ok();
         Ok(OneSend::over(TokioRuntime.wrap_udp_socket(socket)?))
     }
+
+    fn path_knowledge(&self) -> PathKnowledge {
+        known_to_kernel
+    }
 }
 
 impl Packets for UdpPackets {
@@ -149,6 +181,10 @@ impl Packets for UdpPackets {
         socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
         socket.bind(&SockAddr::from(address))?;
         Ok(OneSend::over(TokioRuntime.wrap_udp_socket(socket.into())?))
+    }
+
+    fn path_knowledge(&self) -> PathKnowledge {
+        known_to_kernel
     }
 }
 
@@ -173,6 +209,10 @@ impl Packets for UdpPacketsWithin {
 
     fn ports(&self) -> Option<PortRange> {
         Some(self.0)
+    }
+
+    fn path_knowledge(&self) -> PathKnowledge {
+        known_to_kernel
     }
 }
 
@@ -220,7 +260,7 @@ pub struct NoPortFree(pub PortRange);
 mod tests {
     use super::*;
 
-    const HERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+    const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
     fn range(first: u16, last: u16) -> UdpPacketsWithin {
         UdpPacketsWithin(PortRange { first, last })
@@ -235,6 +275,18 @@ mod tests {
         for text in ["", "0", "0-7", "-", "7-", "-7", "8-7", "+7", "65536", "1-65536", "1-2-3", " 7", "7 - 8", "ssh"] {
             assert_eq!(text.parse::<PortRange>(), Err(NotAPortRange), "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_kernel_knows_how_long_a_datagram_may_be_within_this_host() {
+        let here = SocketAddr::new(HERE.ip(), 9);
+        let inside = UdpPackets.path_knowledge()(here).unwrap();
+        // Where nobody changed it, the inside of a host takes packets of 65,536 bytes; the longest of UDP are a little shorter.
+        assert!(inside > 1200, "{inside}");
+        assert_eq!(
+            Controlled { inner: Arc::new(UdpPackets), congestion: Congestion::Cubic }.path_knowledge()(here),
+            Some(inside)
+        );
     }
 
     #[tokio::test]

@@ -17,11 +17,13 @@ use super::call::Calls;
 use super::connection::wait_idle;
 pub use super::connection::{CloseReason, Connection};
 use super::identity::{KeyPair, PublicKey};
-use super::transport::{Path, ServerConfigs, certified_key, client_config, endpoint_config, provider, server_configs};
+use super::transport::{
+    Door, Path, ServerConfigs, certified_key, client_config, endpoint_config, provider, server_configs,
+};
 use super::verifier::KeyVerifier;
 use super::{WhoseKey, WireError};
 use crate::protocol::limits::{GREETING_TIMEOUT, GREETINGS_AT_ONCE, NEXT_ADDRESS_AFTER};
-use crate::seams::packet::{Carrier, Congestion, Packets};
+use crate::seams::packet::Packets;
 
 /// A name for TLS, which wants one; nothing looks it up or compares it.
 const NO_NAME: &str = "peer.invalid";
@@ -46,8 +48,7 @@ pub struct Listener {
     pub(super) key: Arc<CertifiedKey>,
     pub(super) verifier: Arc<KeyVerifier>,
     configs: ServerConfigs,
-    carrier: Carrier,
-    congestion: Congestion,
+    door: Door,
     pub(super) greetings: Mutex<JoinSet<Result<Connection, WireError>>>,
     pub(super) calls: Calls,
     /// Another socket, on which the same side is waited for.
@@ -72,17 +73,14 @@ impl Listener {
         admitted: Admitted,
     ) -> Result<Self, WireError> {
         let verifier = Arc::new(KeyVerifier::new(admitted, provider().signature_verification_algorithms));
-        let congestion = packets.congestion();
-        let configs = server_configs(Arc::clone(&key), Arc::clone(&verifier), congestion)?;
-        // Which settings a connection gets is decided when it begins.
-        let endpoint = endpoint(packets, address, Some(configs.of(Path::Network(congestion))))?;
+        let configs = server_configs(Arc::clone(&key), Arc::clone(&verifier))?;
+        let endpoint = endpoint(packets, address, Some(configs.of_nobody()))?;
         Ok(Self {
             endpoint,
             key,
             verifier,
             configs,
-            carrier: packets.carrier(),
-            congestion,
+            door: Door::of(packets),
             greetings: Mutex::new(JoinSet::new()),
             calls: Calls::new(),
             beside: None,
@@ -101,7 +99,7 @@ impl Listener {
     }
 
     pub(super) fn path_to(&self, address: SocketAddr) -> Path {
-        Path::to(address, self.carrier, self.congestion)
+        Path::to(address, self.door)
     }
 
     /// From now on only the owner of this key gets through its handshake. Connections already given out stay.
@@ -165,8 +163,7 @@ impl Listener {
 
     /// From now on strangers are turned away at their first packet, or no longer. Connections already given out stay.
     pub(super) fn turn_away(&self, everybody: bool) {
-        let admitting = || Arc::unwrap_or_clone(self.configs.of(Path::Network(self.congestion)));
-        self.endpoint.set_server_config((!everybody).then(admitting));
+        self.endpoint.set_server_config((!everybody).then(|| self.configs.of_nobody()));
     }
 
     /// Every `Incoming` is answered in one way: dropped it would stay in quinn's memory.
@@ -179,7 +176,7 @@ impl Listener {
             return;
         }
         let path = self.path_to(incoming.remote_address());
-        match incoming.accept_with(self.configs.of(path)) {
+        match incoming.accept_with(Arc::new(self.configs.of(path))) {
             Ok(connecting) => {
                 greetings.spawn(async move {
                     let quic =
@@ -247,7 +244,7 @@ pub(super) async fn connect_as(
     let mut failed = WireError::NoAnswer;
     loop {
         if let Some(address) = addresses.next() {
-            let (endpoint, path) = (endpoint.clone(), Path::to(*address, packets.carrier(), packets.congestion()));
+            let (endpoint, path) = (endpoint.clone(), Path::to(*address, Door::of(packets)));
             let connecting = call(&endpoint, path, *address, Arc::clone(&key), receiver.clone());
             attempts.spawn(async move { Connection::new(connecting?.await?) });
         }
@@ -279,14 +276,9 @@ pub(super) fn call(
     Ok(endpoint.connect_with(config, address, NO_NAME)?)
 }
 
-fn endpoint(
-    packets: &dyn Packets,
-    address: SocketAddr,
-    server: Option<Arc<ServerConfig>>,
-) -> Result<Endpoint, WireError> {
+fn endpoint(packets: &dyn Packets, address: SocketAddr, server: Option<ServerConfig>) -> Result<Endpoint, WireError> {
     let socket = packets.socket(address).map_err(WireError::Socket)?;
     let config = endpoint_config(packets.carrier(), packets.endpoint_seed())?;
-    let server = server.map(Arc::unwrap_or_clone);
     Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime)).map_err(WireError::Socket)
 }
 

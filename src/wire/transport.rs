@@ -26,7 +26,7 @@ use crate::protocol::limits::{
     IDLE_TIMEOUT, INCOMING_BUFFER_BYTES, INCOMING_BUFFERS_BYTES, INCOMING_MAX, KEEP_ALIVE_EVERY, PIPE_WINDOW_BYTES,
     PROTOCOL_VERSION, RECEIVE_WINDOW_BYTES, RECEIVE_WINDOW_GREETING_BYTES, SEND_WINDOW_BYTES, STREAM_WINDOW_BYTES,
 };
-use crate::seams::packet::{Carrier, Congestion};
+use crate::seams::packet::{Carrier, Congestion, Packets, PathKnowledge};
 use crate::seams::pipe_packets::PIPE_PACKET_BYTES_MAX;
 
 /// Largest UDP payload in bytes: below the 16 KiB that quinn's packets may have, and four make just one send of 65,507 bytes.
@@ -35,8 +35,11 @@ const DATAGRAM_BYTES_MAX: u16 = 16_376;
 const DATAGRAM_BYTES_MIN: u16 = 1200;
 /// First congestion window on loopback in bytes: the default one holds not even two of its datagrams.
 const LOOPBACK_FIRST_WINDOW_BYTES: u64 = 256 << 10;
-/// First congestion window elsewhere in bytes (RFC 9002, section 7.2).
-const FIRST_WINDOW_BYTES: u64 = 12_000;
+/// First congestion window elsewhere in bytes: 32 datagrams, as servers of QUIC and content networks on TCP commonly send them.
+/// RFC 6928 allows ten, of 2013; what follows is paced over a round trip all the same, and a queue or a loss ends the growth.
+const FIRST_WINDOW_BYTES: u64 = 32 * DATAGRAM_BYTES_MIN as u64;
+/// UDP payload of an Ethernet packet: looked for where the host knows nothing of the way.
+const DATAGRAM_BYTES_ETHERNET: u16 = 1472;
 /// What precedes an Ed25519 seed in PKCS#8 (RFC 8410, section 7).
 const PKCS8_PREFIX: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
@@ -49,19 +52,44 @@ pub(super) const RECEIVE_WINDOW: VarInt = VarInt::from_u32(RECEIVE_WINDOW_BYTES)
 pub(super) enum Path {
     /// Within this host: datagrams of [`DATAGRAM_BYTES_MAX`] certainly pass.
     Loopback,
-    /// Nothing: small datagrams first, larger ones as far as they are found to pass. How much may be under way is decided so.
-    Network(Congestion),
+    /// Little: small datagrams first, larger ones as far as they are found to pass.
+    Network {
+        /// How it is decided how much may be under way.
+        congestion: Congestion,
+        /// Longer datagrams, in bytes, are not tried.
+        datagram_bytes_max: u16,
+    },
     /// Byte streams, which lose nothing: the largest packets, and a window that is no judgement of a network.
     Pipe,
 }
 
 impl Path {
-    pub(super) fn to(address: SocketAddr, carrier: Carrier, congestion: Congestion) -> Self {
-        match carrier {
+    pub(super) fn to(address: SocketAddr, door: Door) -> Self {
+        match door.carrier {
             Carrier::Pipe => Self::Pipe,
             Carrier::Udp if address.ip().to_canonical().is_loopback() => Self::Loopback,
-            Carrier::Udp => Self::Network(congestion),
+            Carrier::Udp => {
+                let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+                let known = (door.knowledge)(address).unwrap_or(DATAGRAM_BYTES_ETHERNET);
+                let datagram_bytes_max = known.clamp(DATAGRAM_BYTES_MIN, DATAGRAM_BYTES_MAX);
+                Self::Network { congestion: door.congestion, datagram_bytes_max }
+            }
         }
+    }
+}
+
+/// What a packet door says of the ways that begin at it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Door {
+    carrier: Carrier,
+    congestion: Congestion,
+    knowledge: PathKnowledge,
+}
+
+impl Door {
+    pub(super) fn of(packets: &dyn Packets) -> Self {
+        let (carrier, congestion) = (packets.carrier(), packets.congestion());
+        Self { carrier, congestion, knowledge: packets.path_knowledge() }
     }
 }
 
@@ -81,7 +109,10 @@ pub(super) fn endpoint_config(carrier: Carrier, seed: Option<[u8; 32]>) -> Resul
 fn transport_config(path: Path) -> TransportConfig {
     let mut discovery = MtuDiscoveryConfig::default();
     discovery
-        .upper_bound(DATAGRAM_BYTES_MAX)
+        .upper_bound(match path {
+            Path::Network { datagram_bytes_max, .. } => datagram_bytes_max,
+            Path::Loopback | Path::Pipe => DATAGRAM_BYTES_MAX,
+        })
         .interval(Duration::from_secs(600))
         .black_hole_cooldown(Duration::from_secs(60))
         .minimum_change(20);
@@ -89,7 +120,7 @@ fn transport_config(path: Path) -> TransportConfig {
     // small datagrams only. Elsewhere that would keep a connection from being made at all.
     let (datagram_bytes, discovery) = match path {
         Path::Loopback => (DATAGRAM_BYTES_MAX, None),
-        Path::Network(_) => (DATAGRAM_BYTES_MIN, Some(discovery)),
+        Path::Network { .. } => (DATAGRAM_BYTES_MIN, Some(discovery)),
         Path::Pipe => (PIPE_PACKET_BYTES_MAX, None),
     };
 
@@ -125,35 +156,30 @@ fn transport_config(path: Path) -> TransportConfig {
 fn controllers(path: Path) -> Arc<dyn ControllerFactory + Send + Sync> {
     match path {
         Path::Loopback => congestion::controllers(Congestion::Cubic, LOOPBACK_FIRST_WINDOW_BYTES),
-        Path::Network(congestion) => congestion::controllers(congestion, FIRST_WINDOW_BYTES),
+        Path::Network { congestion, .. } => congestion::controllers(congestion, FIRST_WINDOW_BYTES),
         Path::Pipe => Arc::new(FixedWindow { bytes: PIPE_WINDOW_BYTES }),
     }
 }
 
-/// Settings of a side that is connected to, for every kind of path; they share keys and the secret of retry tokens.
+/// Settings of a side that is connected to, for whatever path; they share keys and the secret of retry tokens.
 #[derive(Debug)]
-pub(super) struct ServerConfigs {
-    loopback: Arc<quinn::ServerConfig>,
-    network: Arc<quinn::ServerConfig>,
-    pipe: Arc<quinn::ServerConfig>,
-}
+pub(super) struct ServerConfigs(quinn::ServerConfig);
 
 impl ServerConfigs {
-    pub(super) fn of(&self, path: Path) -> Arc<quinn::ServerConfig> {
-        Arc::clone(match path {
-            Path::Loopback => &self.loopback,
-            Path::Network(_) => &self.network,
-            Path::Pipe => &self.pipe,
-        })
+    pub(super) fn of(&self, path: Path) -> quinn::ServerConfig {
+        let mut config = self.0.clone();
+        config.transport_config(Arc::new(transport_config(path)));
+        config
+    }
+
+    /// Before it is known who comes: what a connection gets is decided when it begins.
+    pub(super) fn of_nobody(&self) -> quinn::ServerConfig {
+        self.of(Path::Network { congestion: Congestion::default(), datagram_bytes_max: DATAGRAM_BYTES_MIN })
     }
 }
 
 /// Makes those settings.
-pub(super) fn server_configs(
-    key: Arc<CertifiedKey>,
-    verifier: Arc<KeyVerifier>,
-    congestion: Congestion,
-) -> Result<ServerConfigs, WireError> {
+pub(super) fn server_configs(key: Arc<CertifiedKey>, verifier: Arc<KeyVerifier>) -> Result<ServerConfigs, WireError> {
     let mut tls = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&version::TLS13])
         .map_err(crypto)?
@@ -175,16 +201,7 @@ pub(super) fn server_configs(
         .retry_token_lifetime(Duration::from_secs(15))
         .validation_token_config(tokens)
         .migration(true);
-    let config_of = |path| {
-        let mut config = config.clone();
-        config.transport_config(Arc::new(transport_config(path)));
-        Arc::new(config)
-    };
-    Ok(ServerConfigs {
-        loopback: config_of(Path::Loopback),
-        network: config_of(Path::Network(congestion)),
-        pipe: config_of(Path::Pipe),
-    })
+    Ok(ServerConfigs(config))
 }
 
 /// Settings of a side that connects.
