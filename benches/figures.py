@@ -240,28 +240,38 @@ def links_goals(links):
         if case["beside_tcp"]:
             queue_limit_ms = 2 * case["delay_milliseconds"]
             goal = f"30 to 70 % each, queue < {queue_limit_ms:.0f} ms"
-            told = f"{middle['share']:.0%} and {middle['beside']:.0%}, {middle['queued']:.0f} ms"
+            told = f"{100 * middle['share']:.0f} and {100 * middle['beside']:.0f} %, {middle['queued']:.0f} ms"
             shares = (middle["share"], middle["beside"])
             reached = all(0.3 <= share <= 0.7 for share in shares) and middle["queued"] < queue_limit_ms
-            rows.append(Goal(case["title"], goal, told, reached))
+            rows.append(Goal(link_title(case), goal, told, reached))
             continue
         least, wire = LINK_GOALS.get((case["bits_per_second"], case["lost"]), (None, None))
         goal = " and ".join(
-            [*([f"≥ {least:.0%} of the link"] if least else []), *([f"≤ {wire:.2f} on the wire"] if wire else [])]
+            [*([f"≥ {100 * least:.0f} % of the link"] if least else []), *([f"≤ {wire:.2f} on the wire"] if wire else [])]
         )
-        told = f"{middle['share']:.1%}, {middle['wire']:.3f} on the wire"
+        told = f"{100 * middle['share']:.1f} %, {middle['wire']:.3f} on the wire"
         reached = (not least or middle["share"] >= least) and (not wire or middle["wire"] <= wire)
         distance = f"{1 / middle['share']:.2f} ×"
-        rows.append(Goal(case["title"], goal or "none", told, reached, "link", distance))
+        rows.append(Goal(link_title(case), goal or "none", told, reached, "link", distance))
     return rows
 
 
 # By rate and loss: the least share of the link, the most bytes on the wire for each byte of the file.
 LINK_GOALS = {
     (500_000_000, 0): (0.90, None),
+    (500_000_000, 0.001): (None, 1.10),
     (500_000_000, 0.01): (0.80, 1.10),
+    (500_000_000, 0.03): (None, 1.10),
     (1_000_000_000, 0): (0.94, None),
 }
+
+
+def link_title(case):
+    """The link in words that need no other row."""
+    rate = f"{case['bits_per_second'] / 1e6:g} Mbit/s, {2 * case['delay_milliseconds']:g} ms"
+    if case["beside_tcp"]:
+        return f"{rate}, beside one flow of TCP cubic"
+    return f"{rate}, {100 * case['lost']:g} % lost" if case["lost"] else f"{rate}, no loss"
 
 
 def link_medians(case):

@@ -234,14 +234,13 @@ def links(measured):
     settings = measured["settings"]
     for case in measured["cases"]:
         size = f"{settings['link_mib']} MiB; " if "link_mib" in settings else ""
-        yield f"\n{case['title']}; {size}medians of {settings['runs']}, tools in turn.\n\n"
+        yield f"\n{figures.link_title(case)}; {size}medians of {settings['runs']}, tools in turn.\n\n"
         header = ["tool", "seconds", "of the link", "on the wire", "left to TCP", "in the queue", "peak MiB"]
         middles = figures.link_medians(case)
         rows = []
         for tool in dict.fromkeys(run["tool"] for run in case["runs"]):
             if tool not in middles:
-                failed = next(run for run in case["runs"] if run["tool"] == tool)
-                rows.append([tool, failed.get("words", "**wrong**"), *[""] * 5])
+                rows.append([bold(tool), f"failed, or took over {settings.get('link_limit', '?')} s", *[""] * 5])
                 continue
             middle = middles[tool]
             beside = case["beside_tcp"]
@@ -252,9 +251,9 @@ def links(measured):
                 [
                     bold(tool),
                     f"{middle['seconds']:.1f} s",
-                    f"{middle['share']:.1%}",
+                    percent(middle["share"]),
                     "" if beside else f"{middle['wire']:.3f}",
-                    f"{middle['beside']:.0%}" if beside else "",
+                    percent(middle["beside"]) if beside else "",
                     f"{middle['queued']:.1f} ms",
                     f"{max(peaks):.0f}" if peaks else "",
                 ]
@@ -269,10 +268,14 @@ def profile(measured):
         for stage, sides in case["stages"].items():
             value = sum(sides.values())
             cells = [f"{sides[side]:.3f}" if sides[side] else "" for side in stages.SIDES]
-            rows.append([stage, *cells, f"{value:.3f}", f"{value / whole:.1%}"])
+            rows.append([stage, *cells, f"{value:.3f}", percent(value / whole)])
         sums = [sum(sides[side] for sides in case["stages"].values()) for side in stages.SIDES]
-        rows.append(["**together**", *(f"{value:.3f}" for value in sums), f"{whole:.3f}", "100.0%"])
+        rows.append(["**together**", *(f"{value:.3f}" for value in sums), f"{whole:.3f}", percent(1)])
         yield from table(["stage", *stages.SIDES, "together", "share"], rows)
+
+
+def percent(share):
+    return f"{100 * share:.1f} %"
 
 
 def table(header, rows):

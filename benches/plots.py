@@ -170,7 +170,7 @@ def links(case):
             right.bar(where, 100 * middle.get("share", 0), width, color=colors[tool])
             if part["beside_tcp"]:
                 right.plot([where], [100 * middle.get("beside", 0)], marker="_", color=LINE)
-    right.set_xticks(range(len(rest)), [short(part["title"]) for part in rest], fontsize=8)
+    right.set_xticks(range(len(rest)), [short(figures.link_title(part)) for part in rest], fontsize=8)
     right.set_ylim(0, 100)
     right.set_ylabel("% of the link (dash: left to TCP)")
     return figure
@@ -205,11 +205,13 @@ def profile(case):
             values = [part["stages"].get(stage, {}).get(side, 0) for stage in shown]
             axes.barh(range(len(shown)), values, left=lefts, color=colors[side], height=0.75, label=side)
             lefts = [left + value for left, value in zip(lefts, values)]
-        axes.set_title(part["title"], fontsize=9, loc="left")
+        axes.set_title(part["title"], fontsize=8, loc="left")
         axes.set_xlabel(f"core-seconds per {part['unit']}", fontsize=8)
     all_axes[0][0].set_yticks(range(len(shown)), shown, fontsize=8)
     all_axes[0][0].invert_yaxis()
-    all_axes[0][-1].legend(frameon=False, fontsize=8)
+    figure.legend(
+        *all_axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8
+    )
     return figure
 
 
