@@ -42,9 +42,10 @@ pub fn main() -> std::process::ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return code.into(),
     };
-    if let Ok(RecvMode::Pull(plan)) = arguments.mode() {
-        return run_pull::main(&arguments, plan).into();
-    }
+    let mode = match arguments.mode() {
+        Ok(RecvMode::Pull(plan)) => return run_pull::main(&arguments, plan).into(),
+        mode => mode.map_err(|words| Stop(words, None, ExitCode::Usage)),
+    };
     // Before any thread is started.
     let passed = passed_socket();
     let report = Arc::new(Report::new("careful-recv", &arguments.output, None));
@@ -56,7 +57,8 @@ pub fn main() -> std::process::ExitCode {
             return code.into();
         }
     };
-    let code = receive(&arguments, &report, passed).unwrap_or_else(|Stop(words, hint, code)| {
+    let received = mode.and_then(|mode| receive(&arguments, mode, &report, passed));
+    let code = received.unwrap_or_else(|Stop(words, hint, code)| {
         report.error(&words, hint);
         code
     });
@@ -65,8 +67,13 @@ pub fn main() -> std::process::ExitCode {
     code.into()
 }
 
-fn receive(arguments: &RecvArguments, report: &Arc<Report>, passed: Result<Option<UdpSocket>, String>) -> Outcome {
-    if matches!(arguments.mode(), Ok(RecvMode::Key)) {
+fn receive(
+    arguments: &RecvArguments,
+    mode: RecvMode,
+    report: &Arc<Report>,
+    passed: Result<Option<UdpSocket>, String>,
+) -> Outcome {
+    if mode == RecvMode::Key {
         return Ok(print_key(report));
     }
     let passed = passed.map_err(|words| Stop(words, None, ExitCode::Usage))?;
@@ -77,23 +84,21 @@ fn receive(arguments: &RecvArguments, report: &Arc<Report>, passed: Result<Optio
     };
     let umask = take_umask();
     let open_files_limit = open_files_limit();
-    let open_files_max = open_files_max();
+    let open_files_max = staging_files_max(open_files_limit);
     let environment = arguments.network.environment();
     let receiving = Receiving { report: Arc::clone(report), umask, open_files_max, environment };
-    let outcome = match arguments.mode() {
-        Ok(RecvMode::Stdio) => runtime.block_on(receiving.as_child()),
-        Ok(RecvMode::Listen(plan)) => runtime.block_on(receiving.listening(&plan, arguments)),
-        Ok(RecvMode::Stay(plan)) => runtime.block_on(standing(
+    let outcome = match mode {
+        RecvMode::Stdio => runtime.block_on(receiving.as_child()),
+        RecvMode::Listen(plan) => runtime.block_on(receiving.listening(&plan, arguments)),
+        RecvMode::Stay(plan) => runtime.block_on(standing(
             &receiving.report,
             &plan,
             receiving.environment.clone(),
             passed,
             (umask, open_files_limit),
         )),
-        Ok(RecvMode::Key) => Ok(ExitCode::Success),
-        // One that pulls has run.
-        Ok(RecvMode::Pull(_)) => Ok(ExitCode::Success),
-        Err(words) => Err(Stop(words, None, ExitCode::Usage)),
+        // Both have run.
+        RecvMode::Key | RecvMode::Pull(_) => Ok(ExitCode::Success),
     };
     runtime.shutdown_background();
     outcome
@@ -108,7 +113,11 @@ struct Receiving {
 
 /// Files that may be open at once for staging.
 pub(super) fn open_files_max() -> usize {
-    open_files_limit().clamp(16, 1024)
+    staging_files_max(open_files_limit())
+}
+
+fn staging_files_max(open_files_limit: usize) -> usize {
+    open_files_limit.clamp(16, 1024)
 }
 
 fn open_files_limit() -> usize {
