@@ -58,7 +58,9 @@ impl Outgoing {
                 pace.admit(slice.len()).await;
             }
             self.stream.write_chunk(slice).await?;
-            pace.inspect(|pace| pace.passed());
+            if let Some(pace) = pace {
+                pace.passed();
+            }
         }
         self.state = Sending::Between;
         Ok(())
