@@ -29,6 +29,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use careful::protocol::entry::Name;
 use careful::record::ATTRIBUTE;
+use careful::seams::disk::Disk;
+use careful::seams::os_disk::OsDisk;
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Timespec, Timestamps};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
@@ -336,6 +338,12 @@ pub(crate) fn words_possible(directory: &Path) -> [&'static str; 3] {
         0x0102_1994 | 0x8584_58F6 => {
             say(&format!("{} is in memory: weaker words are expected", directory.display()));
             ["first-read", "cache", "no"]
+        }
+        // overlayfs: whether it is durable depends on what is beneath, and on whether that can be seen from here.
+        0x794C_7630 => {
+            say(&format!("{} is an overlay: weaker words are expected", directory.display()));
+            let is_durable = OsDisk.open_directory(directory).and_then(|directory| directory.is_durable());
+            ["first-read", "cache", if is_durable.expect("a directory") { "yes" } else { "no" }]
         }
         _ => {
             say(&format!("{} is of kind {kind:#x}: weaker words are expected", directory.display()));
