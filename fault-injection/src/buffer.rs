@@ -108,7 +108,11 @@ impl Passing {
     /// Makes what is due at a piece; false if it is dropped.
     fn strike(&mut self, piece: &mut Piece, doubles: &mut Vec<Piece>) -> bool {
         let mut stays = true;
-        let due = self.place(piece).map(|place| self.plan.visit(&place)).unwrap_or_default();
+        let mut due = Vec::new();
+        if let Some(place) = self.place(piece) {
+            due = self.plan.visit(&place);
+            self.plan.lies_in(place, &piece.bytes);
+        }
         for strike in due {
             let has_effect = match strike.fault {
                 Fault::Exchange => {

@@ -330,7 +330,12 @@ impl FileJob {
         if let Some(reader) = self.reader.get() {
             return Ok(Arc::clone(reader));
         }
-        let reader = match &*self.phase() {
+        let phase = self.phase();
+        // Whoever else wanted it opened it meanwhile.
+        if let Some(reader) = self.reader.get() {
+            return Ok(Arc::clone(reader));
+        }
+        let reader = match &*phase {
             Phase::Writing(staging) => staging.reader(self.session.reading())?,
             Phase::Flushed(flushed) => flushed.staging().reader(self.session.reading())?,
             Phase::Unopened(_) | Phase::Over => return Err(Failure::Protocol),

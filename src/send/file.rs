@@ -116,6 +116,7 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
         meant: session.terms.entry(&path, entry.length_bytes, entry.attributes, entry.labels.as_ref()),
         geometry,
         past_cache: OnceLock::new(),
+        opening: Mutex::default(),
         hashing: Transit::default(),
         shared: Mutex::new(Shared { state, pieces: HashMap::new(), counted: Repairs::default(), problem: None }),
         wake: Notify::new(),
@@ -183,6 +184,8 @@ struct FileJob {
     /// Whether a record is the reference.
     is_recorded: bool,
     past_cache: OnceLock<Arc<dyn DiskFile>>,
+    /// Held while the source is opened for reads past the cache: by one of those who read, for all.
+    opening: Mutex<()>,
     /// Chunks that were read and are not hashed yet.
     hashing: Transit<u64>,
     shared: Mutex<Shared>,
@@ -212,6 +215,11 @@ impl FileJob {
 
     /// The source for reads past the cache.
     fn past_cache(&self) -> Result<Arc<dyn DiskFile>, Problem> {
+        if let Some(file) = self.past_cache.get() {
+            return Ok(Arc::clone(file));
+        }
+        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever else wanted it opened it meanwhile.
         if let Some(file) = self.past_cache.get() {
             return Ok(Arc::clone(file));
         }

@@ -44,6 +44,14 @@ impl FaultyFile {
         self.place(role, offset_bytes).map_or(Ok(Vec::new()), |place| self.world.begin(&place))
     }
 
+    /// Notes what is moved at the offset, and where it lies.
+    fn note(&self, role: Role, offset_bytes: u64, memory: &[u8]) {
+        self.world.plan.moved(role, &self.file, memory.len());
+        if let Some(place) = self.place(role, offset_bytes) {
+            self.world.plan.lies_in(place, memory);
+        }
+    }
+
     /// An operation on the whole file.
     fn operation(&self, role: Role) -> io::Result<Vec<Strike>> {
         self.world.operation(role, &self.file)
@@ -134,6 +142,7 @@ impl FaultyFile {
 
     /// A write that lands otherwise than it was handed over. `by_cache` are strikes below the page cache.
     fn write_otherwise(&self, bytes: &[u8], offset_bytes: u64, due: &[Strike], below: &[Strike]) -> io::Result<usize> {
+        self.note(Role::StagingWrite, offset_bytes, bytes);
         let wanted = self.landing(bytes, offset_bytes, due)?;
         let landed = self.landing(&wanted, offset_bytes, below)?;
         write_all(self.inner.as_ref(), &landed, offset_bytes)?;
@@ -224,6 +233,7 @@ impl DiskFile for FaultyFile {
         }
         let room = self.shortened(&due, buffer.len());
         let read = self.inner.read_at(&mut buffer[..room], offset_bytes)?;
+        self.note(self.role, offset_bytes, &buffer[..read]);
         let read_bytes = &mut buffer[..read];
         if self.cached {
             self.world.books().lay_over(self.identity, offset_bytes, read_bytes);
@@ -248,6 +258,7 @@ impl DiskFile for FaultyFile {
             return self.write_otherwise(bytes, offset_bytes, &due, &below);
         }
         let written = self.inner.write_at(bytes, offset_bytes)?;
+        self.note(Role::StagingWrite, offset_bytes, &bytes[..written]);
         self.world.books().written(self.identity, offset_bytes..offset_bytes + written as u64);
         Ok(written)
     }
@@ -257,6 +268,7 @@ impl DiskFile for FaultyFile {
         self.remember(offset_bytes..offset_bytes + length_bytes)?;
         // The other file is a faulty one, too, and shows no descriptor: its bytes pass through its reads.
         let copied = self.inner.copy_at(from, offset_bytes, length_bytes)?;
+        self.world.plan.moved(Role::Copy, &self.file, copied as usize);
         self.world.books().written(self.identity, offset_bytes..offset_bytes + copied);
         Ok(copied)
     }

@@ -8,6 +8,7 @@ mod drawn;
 mod fault;
 mod line;
 mod place;
+mod traffic;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -80,6 +81,7 @@ impl Strike {
 struct State {
     visits: HashMap<Place, u64>,
     fired: Vec<Fired>,
+    traffic: traffic::Traffic,
 }
 
 impl Plan {
