@@ -8,12 +8,13 @@
 use std::fmt;
 
 /// The files of the list, by name.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     ("read_back.mutants", include_str!("../../mutants/read_back.mutants")),
     ("commit.mutants", include_str!("../../mutants/commit.mutants")),
     ("sources.mutants", include_str!("../../mutants/sources.mutants")),
     ("records.mutants", include_str!("../../mutants/records.mutants")),
     ("peers.mutants", include_str!("../../mutants/peers.mutants")),
+    ("links.mutants", include_str!("../../mutants/links.mutants")),
 ];
 
 /// One entry of the list: a guard that is removed, or two at once.

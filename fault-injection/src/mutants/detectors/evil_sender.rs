@@ -52,13 +52,13 @@ const ANSWER: Duration = Duration::from_secs(10);
 const MORE_THAN_AT_ONCE: usize = 17;
 
 /// A sender admitted to the real receiver.
-struct Sender {
+pub(super) struct Sender {
     connection: Connection,
     _control: (Outgoing, Incoming),
-    terms: Terms,
+    pub(super) terms: Terms,
 }
 
-struct Job {
+pub(super) struct Job {
     outgoing: Outgoing,
     incoming: Incoming,
     terms: Terms,
@@ -80,12 +80,16 @@ async fn greet(ticket: &Ticket, token: &[u8; 16]) -> (Connection, Outgoing, Inco
 impl Sender {
     /// A sender in front of a fresh receiver that takes everything into the target directory.
     async fn before(trial: &Trial, replace: bool) -> Self {
+        Self::begins(trial, replace, Begin::new([1; 16])).await
+    }
+
+    /// The same, that begins with this.
+    pub(super) async fn begins(trial: &Trial, replace: bool, begin: Begin) -> Self {
         let root = RootPolicy::Fixed(trial.path("target"));
         let (ticket, _receiving) = trial.receiver(Arc::new(OsDisk), root, replace);
         let (connection, mut outgoing, mut incoming, welcome) = greet(&ticket, &TOKEN).await;
         assert_eq!(welcome, Some(FromReceiver::Welcome { minor: 0 }));
         connection.raise_windows();
-        let begin = Begin::new([1; 16]);
         outgoing.send(&FromSender::Begin(begin.clone())).await.expect("a stream that takes messages");
         loop {
             match incoming.receive().await.expect("an answer") {
@@ -99,14 +103,14 @@ impl Sender {
         }
     }
 
-    async fn job(&self) -> Job {
+    pub(super) async fn job(&self) -> Job {
         let (outgoing, incoming) = self.connection.open_job().await.expect("one more stream");
         Job { outgoing, incoming, terms: self.terms, entries: Vec::new() }
     }
 }
 
 impl Job {
-    async fn say(&mut self, message: FromSender) {
+    pub(super) async fn say(&mut self, message: FromSender) {
         self.outgoing.send(&message).await.expect("a stream that takes messages");
     }
 
@@ -114,7 +118,7 @@ impl Job {
         tokio::time::timeout(ANSWER, self.incoming.receive()).await.expect("an answer in time")
     }
 
-    async fn hear(&mut self) -> FromReceiver {
+    pub(super) async fn hear(&mut self) -> FromReceiver {
         self.heard().await.expect("a stream").expect("a message")
     }
 
@@ -184,7 +188,7 @@ fn file(name: &str, length_bytes: u64, root: Option<Root>) -> GroupFile {
     GroupFile { entry, root: root.map(Into::into) }
 }
 
-fn attributes(mode: u32) -> Attributes {
+pub(super) fn attributes(mode: u32) -> Attributes {
     Attributes { mode, modified_seconds: 1_000_000_000, modified_nanoseconds: 0 }
 }
 

@@ -5,8 +5,10 @@
 
 mod commit;
 mod content;
+mod evil_pulled;
 mod evil_receiver;
 mod evil_sender;
+mod links;
 mod records;
 mod resume;
 mod small;
@@ -58,6 +60,8 @@ pub fn detectors() -> Vec<Detector> {
         small::DETECTORS,
         evil_receiver::DETECTORS,
         evil_sender::DETECTORS,
+        evil_pulled::DETECTORS,
+        links::DETECTORS,
         content::DETECTORS,
         records::DETECTORS,
         resume::DETECTORS,
