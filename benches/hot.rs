@@ -1,10 +1,11 @@
-//! The functions that run once for every chunk or every 512 chunks, each alone on one core.
+//! The functions that run once for every chunk, every 512 chunks, or every group of small files, each alone on one core.
 //!
 //! **No disk, no network, no thread here:** what they cost together in a transfer is what `benches/compare` measures.
 
 use careful::hash::{PieceHash, Position, Root};
-use careful::protocol::limits::{CHUNK_BYTES_DEFAULT, HASHES_PER_MESSAGE_MAX};
-use careful::protocol::message::{ChunkHeader, FromReceiver, IndexedHash, from_wire, to_wire};
+use careful::protocol::entry::{Attributes, DirectoryTable, FileEntry, Name};
+use careful::protocol::limits::{CHUNK_BYTES_DEFAULT, GROUP_FILES_MAX, HASHES_PER_MESSAGE_MAX};
+use careful::protocol::message::{ChunkHeader, FromReceiver, FromSender, GroupFile, IndexedHash, from_wire, to_wire};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 
@@ -54,6 +55,52 @@ fn chunk_header_round_trip(bencher: Bencher<'_, '_>) {
     bencher
         .counter(ItemsCount::new(1_usize))
         .bench(|| ChunkHeader::from_bytes(black_box(&black_box(header).to_bytes())));
+}
+
+/// What the receiver does with each chunk that arrived: its hash is computed and compared with the one that came with it.
+#[divan::bench]
+fn verify_of_a_chunk(bencher: Bencher<'_, '_>) {
+    let chunk = bytes_like_random(CHUNK_BYTES_DEFAULT as usize);
+    let position = Position::Chunk { offset_bytes: 7 * u64::from(CHUNK_BYTES_DEFAULT) };
+    let told = PieceHash::of(position, &chunk);
+    bencher
+        .counter(BytesCount::new(chunk.len()))
+        .bench(|| PieceHash::of(black_box(position), black_box(&chunk)) == *black_box(&told));
+}
+
+/// The offer of a full group of small files, to its bytes.
+#[divan::bench]
+fn group_offer_to_wire(bencher: Bencher<'_, '_>) {
+    let message = group_offer();
+    bencher.counter(ItemsCount::new(GROUP_FILES_MAX)).bench(|| to_wire(black_box(&message)));
+}
+
+/// The same offer from its bytes, with every check of its names.
+#[divan::bench]
+fn group_offer_from_wire(bencher: Bencher<'_, '_>) {
+    let wire = to_wire(&group_offer());
+    bencher
+        .counter(ItemsCount::new(GROUP_FILES_MAX))
+        .bench(|| from_wire::<FromSender>(black_box(&wire[4..])).expect("what was encoded decodes"));
+}
+
+fn group_offer() -> FromSender {
+    let attributes = Attributes { mode: 0o644, modified_seconds: 1_700_000_000, modified_nanoseconds: 123_456_789 };
+    let files = hashes(GROUP_FILES_MAX)
+        .into_iter()
+        .enumerate()
+        .map(|(number, hash)| GroupFile {
+            entry: FileEntry {
+                directory: None,
+                name: Name::new(format!("f{number:06}").as_bytes()).expect("one component"),
+                length_bytes: 8_100,
+                attributes,
+                labels: None,
+            },
+            root: Some(Root(hash.0).into()),
+        })
+        .collect();
+    FromSender::OfferGroup { directories: DirectoryTable::default(), files, meant: Root([0xa5; 32]).into() }
 }
 
 fn stored_message() -> FromReceiver {
