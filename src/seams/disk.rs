@@ -185,6 +185,11 @@ pub trait DiskFile: Labels {
     fn try_lock(&self) -> io::Result<bool>;
     /// Length, kind, times, owner, identity.
     fn metadata(&self) -> io::Result<Metadata>;
+    /// The same as it was when the file was opened, which every opening looks at anyway: its identity stays, the rest may
+    /// have changed. A disk that does not keep it looks now.
+    fn found(&self) -> io::Result<Metadata> {
+        self.metadata()
+    }
     /// Sets permission bits (at most 0o777).
     fn set_mode(&self, mode: u32) -> io::Result<()>;
     /// Sets the time of last modification.

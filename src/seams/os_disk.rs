@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{
     AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, SeekFrom,
@@ -88,7 +88,7 @@ impl Disk for OsDisk {
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let descriptor = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
-        Ok(Arc::new(OsDirectory { descriptor }))
+        Ok(Arc::new(OsDirectory::new(descriptor)))
     }
 
     fn inspect(&self, path: &Path) -> io::Result<Metadata> {
@@ -116,8 +116,8 @@ impl Disk for OsDisk {
     fn open_append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY;
         let main = open_at_last(path, flags, private_mode())?;
-        require_regular(&main)?;
-        Ok(Arc::new(OsFile { main, role: Role::Appending }))
+        let found = metadata_from(&require_regular(&main)?);
+        Ok(Arc::new(OsFile { main, role: Role::Appending, found }))
     }
 
     fn read_private(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -126,7 +126,7 @@ impl Disk for OsDisk {
         if let Some(fault) = fault_of_private(path, &metadata_from(&found), found.stx_uid) {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, fault));
         }
-        read_small(main, PRIVATE_LIMIT_BYTES)
+        read_small(main, &found, PRIVATE_LIMIT_BYTES)
     }
 
     fn create_private(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -151,7 +151,7 @@ impl Disk for OsDisk {
         if let Some(fault) = fault_of_trusted(path, &metadata_from(&found), found.stx_uid) {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, fault));
         }
-        read_small(main, TRUSTED_LIMIT_BYTES)
+        read_small(main, &found, TRUSTED_LIMIT_BYTES)
     }
 
     fn account_name(&self, account: Account) -> Option<Vec<u8>> {
@@ -175,9 +175,9 @@ fn private_file(folder: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFi
 }
 
 /// All of a file that may not be longer than the limit.
-fn read_small(main: OwnedFd, limit_bytes: u64) -> io::Result<Vec<u8>> {
+fn read_small(main: OwnedFd, found: &Statx, limit_bytes: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; limit_bytes as usize + 1];
-    let file = OsFile { main, role: Role::CachedReading };
+    let file = OsFile { main, role: Role::CachedReading, found: metadata_from(found) };
     let length = super::disk::read_full(&file, &mut bytes, 0)?;
     if length as u64 > limit_bytes {
         let words = format!("it is longer than {} KiB", limit_bytes >> 10);
@@ -210,12 +210,22 @@ impl Spool for OsSpool {
 #[derive(Debug)]
 struct OsDirectory {
     descriptor: OwnedFd,
+    /// What it lies on, once somebody asked.
+    file_system: OnceLock<FileSystem>,
+}
+
+/// A mounted file system, which the open directory keeps from going away.
+#[derive(Clone, Copy, Debug)]
+struct FileSystem {
+    device: u64,
+    /// Its `statfs` number.
+    number: u32,
 }
 
 impl Directory for OsDirectory {
     fn open_directory(&self, name: &OsStr) -> io::Result<Arc<dyn Directory>> {
         let descriptor = self.open_for_reading(name, OFlags::DIRECTORY)?;
-        Ok(Arc::new(Self { descriptor }))
+        Ok(Arc::new(Self::new(descriptor)))
     }
 
     fn make_directory(&self, name: &OsStr, mode: u32) -> io::Result<()> {
@@ -227,9 +237,9 @@ impl Directory for OsDirectory {
         let found = require_regular(&main)?;
         let role = match reading {
             Reading::Cached => Role::CachedReading,
-            Reading::PastCache => past_cache(&main, &found)?,
+            Reading::PastCache => self.past_cache(&main, &found)?,
         };
-        Ok(Arc::new(OsFile { main, role }))
+        Ok(Arc::new(OsFile { main, role, found: metadata_from(&found) }))
     }
 
     fn create_file(&self, name: &OsStr, writing: Writing) -> io::Result<Arc<dyn DiskFile>> {
@@ -346,6 +356,10 @@ impl Directory for OsDirectory {
 }
 
 impl OsDirectory {
+    fn new(descriptor: OwnedFd) -> Self {
+        Self { descriptor, file_system: OnceLock::new() }
+    }
+
     /// Opens one component, never through a link.
     fn open(&self, name: &OsStr, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
         let name = single_component(name)?;
@@ -378,10 +392,10 @@ impl OsDirectory {
     fn writable(&self, name: &OsStr, main: OwnedFd, writing: Writing) -> io::Result<Arc<dyn DiskFile>> {
         let found = require_regular(&main)?;
         let direct = match writing {
-            Writing::PastCache if can_pass_cache(&main, &found)? => self.open_direct(name, &found),
+            Writing::PastCache if self.can_pass_cache(&main, &found)? => self.open_direct(name, &found),
             Writing::Cached | Writing::PastCache => None,
         };
-        Ok(Arc::new(OsFile { main, role: Role::Writing { direct } }))
+        Ok(Arc::new(OsFile { main, role: Role::Writing { direct }, found: metadata_from(&found) }))
     }
 
     /// A second, direct descriptor of the file found under the name. Without one all writes go through the cache,
@@ -391,6 +405,48 @@ impl OsDirectory {
         let opened = look_at(&direct).ok()?;
         metadata_from(&opened).same_file(&metadata_from(found)).then_some(direct)
     }
+
+    /// Makes the descriptor direct if that is proven to read the device, or else drops what the cache holds of the file.
+    fn past_cache(&self, file: &OwnedFd, found: &Statx) -> io::Result<Role> {
+        if self.can_pass_cache(file, found)? {
+            // Setting the flag on the descriptor itself cannot end up at another file, as a second open could.
+            match rustix::fs::fcntl_setfl(file, OFlags::DIRECT) {
+                Ok(()) => return Ok(Role::DirectReading),
+                Err(Errno::INVAL) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // Only advice: what it does is never claimed, so its failure changes nothing.
+        rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).ok();
+        Ok(Role::CachedReading)
+    }
+
+    /// Whether direct access to this file is proven to pass the page cache, at our alignment.
+    ///
+    /// The number of the file system is not enough: ext4 takes O_DIRECT and silently answers from the cache for journalled
+    /// data and for data inside the inode. statx tells (Linux 6.1 or newer); where it tells nothing, nothing is proven.
+    fn can_pass_cache(&self, file: &OwnedFd, found: &Statx) -> io::Result<bool> {
+        let told = found.stx_mask & StatxFlags::DIOALIGN.bits() != 0;
+        let fits = |alignment: u32| alignment != 0 && ALIGNMENT_BYTES.is_multiple_of(alignment as usize);
+        Ok(told
+            && fits(found.stx_dio_mem_align)
+            && fits(found.stx_dio_offset_align)
+            && PROVEN_FILE_SYSTEMS.contains(&self.file_system_of(file, found)?))
+    }
+
+    /// The `statfs` number of a file's file system: that of the directory, asked for once, unless something else is mounted on
+    /// the file.
+    fn file_system_of(&self, file: &OwnedFd, found: &Statx) -> io::Result<u32> {
+        let own = match self.file_system.get() {
+            Some(own) => own,
+            None => {
+                let device = device_of(&look_at(&self.descriptor)?);
+                let number = file_system_of(&self.descriptor)?;
+                self.file_system.get_or_init(|| FileSystem { device, number })
+            }
+        };
+        if own.device == device_of(found) { Ok(own.number) } else { file_system_of(file) }
+    }
 }
 
 #[derive(Debug)]
@@ -398,6 +454,8 @@ struct OsFile {
     /// Everything goes through this one, except what [`Role::Writing`] sends past the cache.
     main: OwnedFd,
     role: Role,
+    /// What it was when it was opened.
+    found: Metadata,
 }
 
 /// What a handle was opened for.
@@ -512,6 +570,10 @@ impl DiskFile for OsFile {
         Ok(metadata_from(&look_at(&self.main)?))
     }
 
+    fn found(&self) -> io::Result<Metadata> {
+        Ok(self.found)
+    }
+
     fn set_mode(&self, mode: u32) -> io::Result<()> {
         Ok(rustix::fs::fchmod(&self.main, permission_bits(mode))?)
     }
@@ -588,34 +650,6 @@ impl OsFile {
     }
 }
 
-/// Makes the descriptor direct if that is proven to read the device, or else drops what the cache holds of the file.
-fn past_cache(file: &OwnedFd, found: &Statx) -> io::Result<Role> {
-    if can_pass_cache(file, found)? {
-        // Setting the flag on the descriptor itself cannot end up at another file, as a second open could.
-        match rustix::fs::fcntl_setfl(file, OFlags::DIRECT) {
-            Ok(()) => return Ok(Role::DirectReading),
-            Err(Errno::INVAL) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    // Only advice: what it does is never claimed, so its failure changes nothing.
-    rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).ok();
-    Ok(Role::CachedReading)
-}
-
-/// Whether direct access to this file is proven to pass the page cache, at our alignment.
-///
-/// The number of the file system is not enough: ext4 takes O_DIRECT and silently answers from the cache for journalled
-/// data and for data inside the inode. statx tells (Linux 6.1 or newer); where it tells nothing, nothing is proven.
-fn can_pass_cache(file: &OwnedFd, found: &Statx) -> io::Result<bool> {
-    let told = found.stx_mask & StatxFlags::DIOALIGN.bits() != 0;
-    let fits = |alignment: u32| alignment != 0 && ALIGNMENT_BYTES.is_multiple_of(alignment as usize);
-    Ok(told
-        && fits(found.stx_dio_mem_align)
-        && fits(found.stx_dio_offset_align)
-        && PROVEN_FILE_SYSTEMS.contains(&file_system_of(file)?))
-}
-
 fn is_aligned(bytes: &[u8], offset_bytes: u64) -> bool {
     bytes.as_ptr().addr().is_multiple_of(ALIGNMENT_BYTES) && offset_bytes.is_multiple_of(ALIGNMENT_BYTES as u64)
 }
@@ -662,7 +696,7 @@ fn fault_of_private(path: &Path, found: &Metadata, owner: u32) -> Option<String>
     if found.kind != Kind::File {
         Some("not a regular file".to_owned())
     } else if !found.is_own {
-        let user = rustix::process::geteuid().as_raw();
+        let user = own_user();
         Some(format!("owned by user {owner}, not by user {user}; run `chown {user} {file}` if it is yours"))
     } else if found.links != 1 {
         Some(format!("it has {} names; run `cp -p {file} {file}.new && mv {file}.new {file}`", found.links))
@@ -679,7 +713,7 @@ fn fault_of_private(path: &Path, found: &Metadata, owner: u32) -> Option<String>
 fn fault_of_trusted(path: &Path, found: &Metadata, owner: u32) -> Option<String> {
     let file = path.display();
     if !found.is_own && owner != 0 {
-        let user = rustix::process::geteuid().as_raw();
+        let user = own_user();
         Some(format!("owned by user {owner}, neither root nor user {user}: whoever owns it decides who may send"))
     } else if found.mode & 0o022 != 0 {
         Some(format!("mode {:04o} lets others write it; run `chmod go-w {file}`", found.mode))
@@ -730,13 +764,23 @@ fn metadata_from(found: &Statx) -> Metadata {
         mode: mode & 0o7777,
         modified: timestamp_from(&found.stx_mtime),
         changed: timestamp_from(&found.stx_ctime),
-        device: rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor),
+        device: device_of(found),
         inode: found.stx_ino,
         links: found.stx_nlink.into(),
-        is_own: found.stx_uid == rustix::process::geteuid().as_raw(),
+        is_own: found.stx_uid == own_user(),
         user: found.stx_uid,
         group: found.stx_gid,
     }
+}
+
+fn device_of(found: &Statx) -> u64 {
+    rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor)
+}
+
+/// The user this process acts as. Nothing here changes that, so it is asked for once and not with every look at a file.
+fn own_user() -> u32 {
+    static OWN_USER: OnceLock<u32> = OnceLock::new();
+    *OWN_USER.get_or_init(|| rustix::process::geteuid().as_raw())
 }
 
 fn timestamp_from(time: &StatxTimestamp) -> Timestamp {

@@ -71,7 +71,7 @@ impl OpenSource {
     pub(super) fn open(source: &SourceFile) -> Result<Self, Problem> {
         let file = source.directory.handle.open_file(source.name.as_os_str(), Reading::Cached);
         let file = file.map_err(|error| Problem::reading(&error))?;
-        let before = file.metadata().map_err(|error| Problem::reading(&error))?;
+        let before = file.found().map_err(|error| Problem::reading(&error))?;
         Ok(Self { file, before })
     }
 }
@@ -80,7 +80,7 @@ impl OpenSource {
 pub(super) fn open_past_cache(source: &SourceFile, before: &Metadata) -> Result<Arc<dyn DiskFile>, Problem> {
     let file = source.directory.handle.open_file(source.name.as_os_str(), Reading::PastCache);
     let file = file.map_err(|error| Problem::reading(&error))?;
-    let now = file.metadata().map_err(|error| Problem::reading(&error))?;
+    let now = file.found().map_err(|error| Problem::reading(&error))?;
     if now.unchanged(before) { Ok(file) } else { Err(Failure::SourceChanged.into()) }
 }
 

@@ -428,7 +428,8 @@ fn copy_at_copies_from_a_file_without_descriptor() {
     let content = pattern(2_500_001);
     fs::write(folder.path().join("old"), &content).unwrap();
     let main = OwnedFd::from(fs::File::open(folder.path().join("old")).unwrap());
-    let old = Foreign(OsFile { main, role: Role::CachedReading });
+    let found = metadata_from(&look_at(&main).unwrap());
+    let old = Foreign(OsFile { main, role: Role::CachedReading, found });
     let file = held.create_file(name("new"), Writing::PastCache).unwrap();
     copy_all(&*file, &old, 0..2_500_001).unwrap();
     assert!(fs::read(folder.path().join("new")).unwrap() == content);
