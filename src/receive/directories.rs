@@ -152,14 +152,21 @@ impl Directories {
         let resolved = self.resolve(table, rules.umask());
         let labels: HashMap<u32, &Labels> = labels.iter().map(|each| (each.index, &each.labels)).collect();
         // Deepest first: a directory that loses its owner's rights must not stand in the way of one beneath it.
-        for (position, held) in resolved.into_iter().enumerate().rev() {
+        let settled = resolved.into_iter().enumerate().rev().map(|(position, held)| {
             let attributes = table.entries()[position].attributes;
             let position = u32::try_from(position).expect("tables are short");
             let wanted = Wanted { attributes, labels: labels.get(&position).copied(), rules, sets_mode: true };
-            let done = held.and_then(|held| {
-                let settled = settle(held.directory.as_ref(), wanted);
-                let settled = settled.and_then(|unset| held.flush_names_above().map(|()| unset));
-                settled.map_err(|error| failure_of("finish a directory", &error))
+            let settled = held.and_then(|held| {
+                let unset = settle(held.directory.as_ref(), wanted).map_err(|error| not_finished(&error))?;
+                Ok((held, unset))
+            });
+            (position, settled)
+        });
+        // Flushed when all are set: a journal that holds them all is written once.
+        for (position, settled) in settled.collect::<Vec<_>>() {
+            let done = settled.and_then(|(held, unset)| {
+                let flushed = held.directory.sync().and_then(|()| held.flush_names_above());
+                flushed.map(|()| unset).map_err(|error| not_finished(&error))
             });
             match done {
                 Ok(unset) => failed.extend(unset.failures().map(|failure| (position, failure))),
@@ -168,6 +175,10 @@ impl Directories {
         }
         failed
     }
+}
+
+fn not_finished(error: &io::Error) -> Failure {
+    failure_of("finish a directory", error)
 }
 
 fn not_opened(error: &io::Error) -> Failure {
@@ -182,9 +193,7 @@ fn settle(directory: &dyn Directory, wanted: Wanted<'_>) -> io::Result<Unset> {
     let found = directory.metadata()?;
     // Only one that was made here has this mode; any other keeps its own.
     let sets_mode = found.mode == working_mode(wanted.attributes) & !wanted.rules.umask();
-    let unset = wanted.rules.adjust(directory, &found, Wanted { sets_mode, ..wanted })?;
-    directory.sync()?;
-    Ok(unset)
+    wanted.rules.adjust(directory, &found, Wanted { sets_mode, ..wanted })
 }
 
 /// While a directory is being filled its owner may do everything in it.
