@@ -74,12 +74,14 @@ pub mod limits {
     pub const DIRECTORY_LABELS_BYTES_MAX: usize = 32 << 20;
     /// Longest name of a user or group, in bytes.
     pub const ACCOUNT_NAME_BYTES_MAX: usize = 256;
-    /// Groups under way at once.
-    pub const GROUPS_AT_ONCE: usize = 4;
+    /// Groups under way at once: while some wait for a flush, the others keep disk and processor busy.
+    pub const GROUPS_AT_ONCE: usize = 12;
     /// Large files under way at once.
     pub const FILES_AT_ONCE: usize = 3;
     /// Jobs a receiver accepts at once: groups, files and the last pages of directories.
     pub const JOBS_AT_ONCE_MAX: u32 = 16;
+    // A page of links has its place beside them.
+    const _: () = assert!(GROUPS_AT_ONCE + FILES_AT_ONCE < JOBS_AT_ONCE_MAX as usize);
     /// Chunk streams a receiver accepts at once, unless chunks are smaller than [`CHUNK_BYTES_DEFAULT`].
     ///
     /// One that lost a packet stays open for a round trip more, and so do some of its repairs: on a path of 500 Mbit/s and 100 ms
