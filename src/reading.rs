@@ -28,6 +28,17 @@ pub fn read_range(file: &dyn DiskFile, range: Range<u64>, memory: &mut PieceBuff
     Ok(())
 }
 
+/// Hash of a small file: of what is there of its `length_bytes`, so that one that is shorter hashes to something else. The
+/// memory grows to what is needed.
+pub fn hash_small(file: &dyn DiskFile, length_bytes: u64, memory: &mut PieceBuffer) -> io::Result<Root> {
+    let length = usize::try_from(length_bytes).expect("small files fit into memory");
+    if memory.whole_blocks_mut().len() < length {
+        *memory = PieceBuffer::unpooled(length);
+    }
+    read_range(file, 0..length_bytes, memory)?;
+    Ok(Root(PieceHash::of(Position::WholeFile, memory).0))
+}
+
 /// The root of a file of this length, read in pieces of the memory's size; an end before that is `UnexpectedEof`.
 pub fn hash_whole(file: &dyn DiskFile, length_bytes: u64, memory: &mut PieceBuffer) -> io::Result<Root> {
     let mut hasher = RootHasher::default();

@@ -12,6 +12,7 @@ use super::directories::Held;
 use super::failure_of;
 use super::labels::Wanted;
 use super::staging::{ReadBack, Staging, Target, record_equal, sync_failed};
+use super::sync_point::{self, Unflushed};
 use crate::hash::Root;
 use crate::protocol::failure::Failure;
 use crate::protocol::labels::Unset;
@@ -110,20 +111,22 @@ fn rename(target: &Target, staging: &OsStr) -> Result<(), Failure> {
     rename_over(target.place.directory.as_ref(), staging, target.name.as_os_str(), target.seen.as_ref())
 }
 
-/// Renames within a directory: over what was seen under the new name, or onto none.
+/// Renames within a directory: over what was seen under the new name, or onto none. Onto none it need not look first: such a
+/// rename replaces nothing.
 pub(super) fn rename_over(
     directory: &dyn Directory,
     from: &OsStr,
     to: &OsStr,
     seen: Option<&Metadata>,
 ) -> Result<(), Failure> {
-    match (seen, directory.metadata_of(to)) {
-        (None, Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
-        (Some(seen), Ok(now)) if now.kind == seen.kind && now.unchanged(seen) => {}
-        (_, Err(error)) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(failure_of("look at a target", &error));
+    if let Some(seen) = seen {
+        match directory.metadata_of(to) {
+            Ok(now) if now.kind == seen.kind && now.unchanged(seen) => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failure_of("look at a target", &error));
+            }
+            _ => return Err(Failure::TargetChanged),
         }
-        _ => return Err(Failure::TargetChanged),
     }
     directory.rename(from, to, seen.is_some()).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists | io::ErrorKind::IsADirectory => Failure::TargetChanged,
@@ -184,29 +187,59 @@ pub(super) fn settle(renamed: Vec<Renamed>) -> Vec<Result<Committed, Failure>> {
 /// A target that is equal already and was read back for it: flushed as it is, with the attributes it should have.
 pub(super) fn confirm(
     target: &Target,
-    file: &dyn DiskFile,
+    file: Arc<dyn DiskFile>,
     wanted: Wanted<'_>,
     content: &Content,
     records: bool,
     stored: Stored,
 ) -> Result<Committed, Failure> {
-    let seen = target.seen.ok_or(Failure::TargetChanged)?;
-    let adjust = || {
-        let unset = wanted.rules.adjust(file, &seen, wanted)?;
-        if seen.is_own && records {
-            record_equal(file, &seen, content)?;
-        }
-        Ok(unset)
-    };
-    let unset = adjust().map_err(|error| failure_of("set mode and time", &error))?;
-    file.sync_all().map_err(|error| sync_failed(&error))?;
-    let durable = flush(&target.place)?;
-    let found = target.place.directory.metadata_of(target.name.as_os_str());
-    let found = found.map_err(|error| failure_of("look at a target", &error))?;
-    if !found.same_file(&seen) || found.length_bytes != seen.length_bytes {
-        return Err(Failure::TargetChanged);
+    let equal = Equal::adjust(target.clone(), file, wanted, content, records, stored)?;
+    settle(vec![equal.flush()?]).pop().unwrap_or(Err(Failure::NotDurable))
+}
+
+/// A target that is equal already, with the attributes it should have. Neither is known to be flushed.
+#[derive(Debug)]
+pub(super) struct Equal {
+    file: Arc<dyn DiskFile>,
+    found: Renamed,
+}
+
+impl Equal {
+    /// Gives an equal target, open as `file`, the attributes it should have.
+    pub(super) fn adjust(
+        target: Target,
+        file: Arc<dyn DiskFile>,
+        wanted: Wanted<'_>,
+        content: &Content,
+        records: bool,
+        stored: Stored,
+    ) -> Result<Self, Failure> {
+        let seen = target.seen.ok_or(Failure::TargetChanged)?;
+        let adjust = || {
+            let unset = wanted.rules.adjust(file.as_ref(), &seen, wanted)?;
+            if seen.is_own && records {
+                record_equal(file.as_ref(), &seen, content)?;
+            }
+            Ok(unset)
+        };
+        let unset = adjust().map_err(|error| failure_of("set mode and time", &error))?;
+        let (length_bytes, root, durable) = (seen.length_bytes, content.root, Durable::No);
+        let committed = Committed { length_bytes, root, stored, durable, was_equal: true, unset };
+        Ok(Self { file, found: Renamed { target, file: seen, committed } })
     }
-    Ok(Committed { length_bytes: seen.length_bytes, root: content.root, stored, durable, was_equal: true, unset })
+
+    /// Flushes it by itself.
+    pub(super) fn flush(self) -> Result<Renamed, Failure> {
+        self.file.sync_all().map_err(|error| sync_failed(&error))?;
+        Ok(self.found)
+    }
+
+    /// Flushes many at once: one sync point for each file system they lie on. Its failure names no file, so none counts.
+    pub(super) fn flush_together(all: Vec<(Self, Unflushed)>) -> Result<Vec<Renamed>, Failure> {
+        let (all, unflushed): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        sync_point::flush_all(unflushed.into_iter())?;
+        Ok(all.into_iter().map(|equal| equal.found).collect())
+    }
 }
 
 /// Flushes a directory, and every one above it whose name is not known to be flushed.

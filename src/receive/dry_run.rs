@@ -22,6 +22,7 @@ use crate::protocol::failure::Failure;
 use crate::protocol::hard_link::{FurtherName, LinkedFile};
 use crate::protocol::link::LinkEntry;
 use crate::protocol::message::{FromReceiver, FromSender, GroupFile, IndexedFailure};
+use crate::seams::buffer::PieceBuffer;
 use crate::seams::disk::{Directory, DiskFile, Kind, Metadata, Reading};
 use crate::wire::stream::{Incoming, Outgoing};
 use crate::workers;
@@ -120,19 +121,25 @@ fn tell(session: &Session, table: &DirectoryTable, entry: (Option<u32>, &Name, u
 
 fn small_files(session: &Session, table: &DirectoryTable, files: &[GroupFile]) -> Vec<Would> {
     let mut names = HashSet::with_capacity(files.len());
+    let mut memory = PieceBuffer::unpooled(0);
     let answer = |file: &GroupFile| {
         let entry = &file.entry;
         if !names.insert((entry.directory, entry.name.clone())) {
             return Would::Refused(Failure::SameTarget);
         }
-        let would = or_refused(small_file(session, table, file));
+        let would = or_refused(small_file(session, table, file, &mut memory));
         tell(session, table, (entry.directory, &entry.name, entry.length_bytes), would);
         would
     };
     files.iter().map(answer).collect()
 }
 
-fn small_file(session: &Session, table: &DirectoryTable, file: &GroupFile) -> Result<Would, Failure> {
+fn small_file(
+    session: &Session,
+    table: &DirectoryTable,
+    file: &GroupFile,
+    memory: &mut PieceBuffer,
+) -> Result<Would, Failure> {
     let entry = &file.entry;
     let Some(there) = there(session, table, entry)? else { return charged(session, table, entry, Would::New) };
     if session.begin.quick && looks_like(&there.seen, entry.length_bytes, entry.attributes) {
@@ -141,7 +148,7 @@ fn small_file(session: &Session, table: &DirectoryTable, file: &GroupFile) -> Re
     if let Some(root) = file.root
         && there.seen.length_bytes == entry.length_bytes
         && let Some(file) = there.open(session, &entry.name)?
-        && root_of(file.as_ref(), entry.length_bytes)? == root.root()
+        && root_of(file.as_ref(), entry.length_bytes, memory)? == root.root()
     {
         return Ok(Would::Unchanged);
     }

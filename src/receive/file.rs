@@ -577,7 +577,7 @@ impl FileJob {
                 // A target is always read past the cache where that can be done, whatever was asked for.
                 let stored = if from_device { Stored::Device } else { Stored::Cache };
                 let (wanted, records) = (self.session.wanted(&self.entry), self.session.records);
-                commit::confirm(&target, file.as_ref(), wanted, &content, records, stored)
+                commit::confirm(&target, file, wanted, &content, records, stored)
             }
             Phase::Writing(_) | Phase::Over => Err(Failure::Protocol),
         }

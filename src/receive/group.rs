@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::commit::{self, Committed, settle};
+use super::commit::{Committed, Equal, Renamed, settle};
 use super::failure_of;
 use super::job::{JobError, Session};
 use super::stage::Arrivals;
 use super::staging::{Flushed, ReadBack, Staging, Target, remove_leftover};
+use super::sync_point::Unflushed;
 use crate::hash::{PieceHash, Position, Root};
 use crate::protocol::entry::{Attributes, DirectoryTable, FileEntry};
 use crate::protocol::failure::Failure;
@@ -22,7 +23,7 @@ use crate::protocol::message::{
     IndexedProof,
 };
 use crate::protocol::receipt::{Origin, Stored};
-use crate::reading::hash_range;
+use crate::reading::hash_small;
 use crate::record::Content;
 use crate::seams::buffer::{Parcel, Piece, PieceBuffer};
 use crate::seams::disk::{DiskFile, Reading, Writing};
@@ -107,8 +108,8 @@ enum Slot {
     /// Written, or taken over to be written.
     Writing(Staging, Option<PieceHash>),
     ReadBack(ReadBack),
-    /// The target is equal and was read back.
-    Present(Target, Root, Stored),
+    /// The target, still open, is equal and was read back.
+    Present(Target, Arc<dyn DiskFile>, Root, Stored),
     Over,
 }
 
@@ -139,6 +140,7 @@ impl GroupJob {
     fn prepare(session: Arc<Session>, directories: DirectoryTable, files: Vec<GroupFile>) -> Self {
         let places = session.directories.resolve(&directories, session.rules.umask());
         let mut names = HashSet::with_capacity(files.len());
+        let mut memory = PieceBuffer::unpooled(0);
         let files = files
             .into_iter()
             .map(|GroupFile { entry, root }| {
@@ -150,7 +152,7 @@ impl GroupJob {
                 let slot = place
                     .and_then(|place| if is_first { Ok(place) } else { Err(Failure::SameTarget) })
                     .and_then(|place| Target::look(place, entry.name.clone()))
-                    .and_then(|target| look(&session, &entry, target, root.map(Hash32::root)))
+                    .and_then(|target| look(&session, &entry, target, root.map(Hash32::root), &mut memory))
                     .and_then(|slot| match slot {
                         Slot::Absent(_) | Slot::Writing(..) => charge(&session, &directories, &entry).map(|()| slot),
                         slot => Ok(slot),
@@ -173,7 +175,7 @@ impl GroupJob {
             Slot::Failed(failure) => GroupFileAnswer::Refused(*failure),
             Slot::Trusted => GroupFileAnswer::Trusted,
             Slot::ReadBack(read_back) => GroupFileAnswer::Staged(read_back.root.into()),
-            Slot::Present(_, root, _) => GroupFileAnswer::Present((*root).into()),
+            Slot::Present(_, _, root, _) => GroupFileAnswer::Present((*root).into()),
             Slot::Absent(_) | Slot::Writing(..) | Slot::Over => GroupFileAnswer::Send,
         };
         self.files.iter().map(answer).collect()
@@ -243,8 +245,9 @@ impl GroupJob {
                 Err(failure) => Slot::Failed(failure),
             };
         };
+        let mut memory = PieceBuffer::unpooled(0);
         for (index, expected, flushed) in self.flush(written) {
-            note(index, flushed.and_then(|flushed| self.read_back(flushed, expected)));
+            note(index, flushed.and_then(|flushed| self.read_back(flushed, expected, &mut memory)));
         }
         for (index, file) in self.files.iter().enumerate() {
             if let Slot::Failed(failure) = &*file.slot() {
@@ -277,15 +280,15 @@ impl GroupJob {
         }
     }
 
-    fn read_back(&self, flushed: Flushed, expected: PieceHash) -> Result<ReadBack, Failure> {
+    fn read_back(&self, flushed: Flushed, expected: PieceHash, memory: &mut PieceBuffer) -> Result<ReadBack, Failure> {
         if self.session.begin.stored == Stored::None {
             return Ok(flushed.read_back(Root(expected.0), Stored::None));
         }
         let reader = flushed.staging().reader(self.session.reading())?;
-        let mut root = root_of(reader.as_ref(), flushed.length_bytes())?;
+        let mut root = root_of(reader.as_ref(), flushed.length_bytes(), memory)?;
         if root.0 != expected.0 {
             // One wrong read may be the reading's own fault.
-            root = root_of(reader.as_ref(), flushed.length_bytes())?;
+            root = root_of(reader.as_ref(), flushed.length_bytes(), memory)?;
             if root.0 == expected.0 {
                 tracing::warn!("a file was read back wrong once, and right the second time");
             }
@@ -296,7 +299,8 @@ impl GroupJob {
     /// Commits the files that the sender names and gives the others up.
     fn commit(&self, list: &[IndexedOrigin]) -> Result<FromReceiver, Failure> {
         let mut failed = Vec::new();
-        let (mut renamed, mut renamed_as, mut done) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut renamed, mut renamed_as) = (Vec::new(), Vec::new());
+        let (mut equal, mut done) = (Vec::new(), Vec::new());
         for named in list {
             let file = self.files.get(named.index as usize).ok_or(Failure::Protocol)?;
             let path = match self.session.agreed_path(&self.directories, &file.entry, named.entry) {
@@ -318,14 +322,23 @@ impl GroupJob {
                         Err(not_renamed.failure)
                     }
                 },
-                Slot::Present(target, root, stored) if root == named.root.root() => self
-                    .confirm(&file.entry, &target, root, stored)
-                    .map(|committed| done.push((*named, path, committed))),
+                Slot::Present(target, open, root, stored) if root == named.root.root() => {
+                    self.adjust(&file.entry, target, open, root, stored).map(|file| equal.push((*named, path, file)))
+                }
                 Slot::Failed(failure) => Err(failure),
                 _ => Err(Failure::Protocol),
             };
             if let Err(failure) = outcome {
                 failed.push(IndexedFailure { index: named.index, failure });
+            }
+        }
+        for (named, path, flushed) in self.flush_equal(equal) {
+            match flushed {
+                Ok(file) => {
+                    renamed.push(file);
+                    renamed_as.push((named, path));
+                }
+                Err(failure) => failed.push(IndexedFailure { index: named.index, failure }),
             }
         }
         for ((named, path), settled) in renamed_as.into_iter().zip(settle(renamed)) {
@@ -339,11 +352,40 @@ impl GroupJob {
         self.receipt(done, failed)
     }
 
-    fn confirm(&self, entry: &FileEntry, target: &Target, root: Root, stored: Stored) -> Result<Committed, Failure> {
-        let file = target.open_seen(Reading::Cached)?;
+    /// An equal target gets the attributes it should have, if it still is what was read. They are to be flushed.
+    fn adjust(
+        &self,
+        entry: &FileEntry,
+        target: Target,
+        file: Arc<dyn DiskFile>,
+        root: Root,
+        stored: Stored,
+    ) -> Result<(Equal, Unflushed), Failure> {
+        let now = file.metadata().map_err(|error| failure_of("look at a target", &error))?;
+        if !target.seen.is_some_and(|seen| now.unchanged(&seen)) {
+            return Err(Failure::TargetChanged);
+        }
         let content = Content::whole(entry.length_bytes, root);
-        let records = self.session.records;
-        commit::confirm(target, file.as_ref(), self.session.wanted(entry), &content, records, stored)
+        let unflushed = self.session.sync_points.before_writing(now.device, &target.place.directory);
+        let wanted = self.session.wanted(entry);
+        Ok((Equal::adjust(target, file, wanted, &content, self.session.records, stored)?, unflushed))
+    }
+
+    fn flush_equal(
+        &self,
+        equal: Vec<(IndexedOrigin, Vec<u8>, (Equal, Unflushed))>,
+    ) -> Vec<(IndexedOrigin, Vec<u8>, Result<Renamed, Failure>)> {
+        if equal.len() <= FLUSH_ONE_BY_ONE_MAX {
+            return equal.into_iter().map(|(named, path, (file, _))| (named, path, file.flush())).collect();
+        }
+        let (named, files): (Vec<_>, Vec<_>) =
+            equal.into_iter().map(|(named, path, file)| ((named, path), file)).unzip();
+        match Equal::flush_together(files) {
+            Ok(flushed) => {
+                named.into_iter().zip(flushed).map(|((named, path), file)| (named, path, Ok(file))).collect()
+            }
+            Err(failure) => named.into_iter().map(|(named, path)| (named, path, Err(failure))).collect(),
+        }
     }
 
     fn receipt(
@@ -370,7 +412,7 @@ impl GroupJob {
     fn write(&self, piece: &Piece) -> Result<(), Failure> {
         let file = self.files.get(piece.index as usize).ok_or(Failure::Protocol)?;
         let mut slot = file.slot();
-        let staging = match std::mem::replace(&mut *slot, Slot::Over) {
+        let mut staging = match std::mem::replace(&mut *slot, Slot::Over) {
             Slot::Absent(target) => Staging::open(target, Writing::Cached, &self.session.rules)?,
             Slot::Present(target, ..) => {
                 charge(&self.session, &self.directories, &file.entry)?;
@@ -381,9 +423,13 @@ impl GroupJob {
             Slot::Failed(failure) => return Err(failure),
             Slot::Trusted | Slot::Over => return Err(Failure::Protocol),
         };
-        let write = || {
+        let mut write = || {
+            staging.before_writing(&self.session.sync_points)?;
             self.session.write(staging.file().as_ref(), &piece.bytes, 0)?;
-            staging.file().set_length(piece.bytes.len() as u64)?;
+            // What ends in a hole is not as long yet.
+            if staging.may_be_longer() || self.session.kept.sparse {
+                staging.file().set_length(piece.bytes.len() as u64)?;
+            }
             let content = piece.hash.and_then(|hash| self.session.content(piece.bytes.len() as u64, hash));
             staging.set_attributes(self.session.wanted(&file.entry), self.session.reading(), content.as_ref())
         };
@@ -458,7 +504,13 @@ fn charge(session: &Session, directories: &DirectoryTable, entry: &FileEntry) ->
 }
 
 /// Decides what is wanted of a file, from what is there.
-fn look(session: &Session, entry: &FileEntry, target: Target, root: Option<Root>) -> Result<Slot, Failure> {
+fn look(
+    session: &Session,
+    entry: &FileEntry,
+    target: Target,
+    root: Option<Root>,
+    memory: &mut PieceBuffer,
+) -> Result<Slot, Failure> {
     if session.begin.quick && target.looks_like(entry.length_bytes, entry.attributes) {
         return Ok(Slot::Trusted);
     }
@@ -471,11 +523,11 @@ fn look(session: &Session, entry: &FileEntry, target: Target, root: Option<Root>
             opened => Some(opened?),
         };
         if let Some(file) = file
-            && root_of(file.as_ref(), entry.length_bytes)? == root
+            && root_of(file.as_ref(), entry.length_bytes, memory)? == root
         {
             let stored = stored_word(Stored::Device, file.as_ref());
             remove_leftover(&target);
-            return Ok(Slot::Present(target, root, stored));
+            return Ok(Slot::Present(target, file, root, stored));
         }
     }
     if target.seen.is_some() && !session.may_replace() {
@@ -484,11 +536,17 @@ fn look(session: &Session, entry: &FileEntry, target: Target, root: Option<Root>
     if target.place.directory.metadata_of(&target.name.staging()).is_err() {
         return Ok(Slot::Absent(target));
     }
-    take_over(session, entry, target, root)
+    take_over(session, entry, target, root, memory)
 }
 
 /// A staging file of an earlier run counts if it has the root.
-fn take_over(session: &Session, entry: &FileEntry, target: Target, root: Option<Root>) -> Result<Slot, Failure> {
+fn take_over(
+    session: &Session,
+    entry: &FileEntry,
+    target: Target,
+    root: Option<Root>,
+    memory: &mut PieceBuffer,
+) -> Result<Slot, Failure> {
     let staging = Staging::open(target, Writing::Cached, &session.rules)?;
     let length = staging.file().metadata().map_err(|error| failure_of("look at a staging file", &error))?.length_bytes;
     let Some(root) = root.filter(|_| length == entry.length_bytes) else {
@@ -498,7 +556,7 @@ fn take_over(session: &Session, entry: &FileEntry, target: Target, root: Option<
     let content = session.content(length, PieceHash(root.0));
     let flushed = staging.flush(length, session.wanted(entry), session.reading(), content.as_ref())?;
     let reader = flushed.staging().reader(session.reading())?;
-    if root_of(reader.as_ref(), length)? == root {
+    if root_of(reader.as_ref(), length, memory)? == root {
         let stored = match session.begin.stored {
             Stored::None => Stored::None,
             asked => stored_word(asked, reader.as_ref()),
@@ -508,11 +566,8 @@ fn take_over(session: &Session, entry: &FileEntry, target: Target, root: Option<
     Ok(Slot::Writing(flushed.write_again(), None))
 }
 
-pub(super) fn root_of(file: &dyn DiskFile, length_bytes: u64) -> Result<Root, Failure> {
-    let length = usize::try_from(length_bytes).map_err(|_| Failure::Protocol)?;
-    let mut memory = PieceBuffer::unpooled(length);
-    let hash = hash_range(file, 0..length_bytes, Position::WholeFile, &mut memory);
-    hash.map(|hash| Root(hash.0)).map_err(|error| failure_of("read back", &error))
+pub(super) fn root_of(file: &dyn DiskFile, length_bytes: u64, memory: &mut PieceBuffer) -> Result<Root, Failure> {
+    hash_small(file, length_bytes, memory).map_err(|error| failure_of("read back", &error))
 }
 
 fn stored_word(asked: Stored, file: &dyn DiskFile) -> Stored {

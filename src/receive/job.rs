@@ -14,6 +14,7 @@ use super::labels::{Rules, Wanted};
 use super::quota::Quota;
 use super::receipt::Signer;
 use super::stage::Arrivals;
+use super::sync_point::SyncPoints;
 use crate::chunk::ChunkSize;
 use crate::hash::{PieceHash, Root};
 use crate::jobs::Jobs;
@@ -79,6 +80,8 @@ pub(super) struct Session {
     /// What they come to last.
     pub(super) staging: Stage,
     pub(super) readers: Workers,
+    /// Where groups are flushed.
+    pub(super) sync_points: SyncPoints,
     pub(super) signer: Signer,
     pub(super) heard: Heard,
     /// How modes, owners and labels are set.

@@ -27,6 +27,7 @@ pub mod share;
 mod stage;
 mod staging;
 pub mod standing;
+mod sync_point;
 mod verify;
 
 use std::io;

@@ -16,6 +16,7 @@ use super::quota::Quota;
 use super::receipt::{Signer, now_seconds};
 use super::share::Share;
 use super::stage::Arrivals;
+use super::sync_point::SyncPoints;
 use super::{dry_run, file, group, hard_links, links, prune, stage, verify};
 use crate::connect::admission::Admission;
 use crate::jobs::Jobs;
@@ -308,6 +309,7 @@ fn session(
         arrived,
         staging,
         readers: Workers::start("read-back", STAGE_THREADS, CHUNK_BYTES_MAX as usize),
+        sync_points: SyncPoints::default(),
         heard: Heard::default(),
         rules: Rules::new(
             Arc::clone(&receiver.environment.disk),

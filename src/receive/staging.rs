@@ -12,6 +12,7 @@ use std::time::Instant;
 use super::directories::Held;
 use super::failure_of;
 use super::labels::{Rules, Wanted};
+use super::sync_point::{self, SyncPoints, Unflushed};
 use crate::hash::Root;
 use crate::protocol::entry::{Attributes, Name};
 use crate::protocol::failure::Failure;
@@ -27,7 +28,7 @@ const WRITABLE_MODE: u32 = 0o600;
 const OWNER_READS: u32 = 0o400;
 
 /// A final name and what was there when it was offered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) place: Arc<Held>,
     pub(super) name: Name,
@@ -82,7 +83,7 @@ pub(super) fn open_seen(
     reading: Reading,
 ) -> Result<Arc<dyn DiskFile>, Failure> {
     let file = directory.open_file(name.as_os_str(), reading).map_err(|error| failure_of("open a target", &error))?;
-    let now = file.metadata().map_err(|error| failure_of("look at a target", &error))?;
+    let now = file.found().map_err(|error| failure_of("look at a target", &error))?;
     if now.unchanged(seen) { Ok(file) } else { Err(Failure::TargetChanged) }
 }
 
@@ -92,6 +93,10 @@ pub(super) struct Staging {
     target: Target,
     name: OsString,
     file: Arc<dyn DiskFile>,
+    /// Whether it was made by this run, and so holds nothing beyond what was written to it.
+    is_fresh: bool,
+    /// Where its writes are to be flushed, if that is done together with others.
+    unflushed: Option<Unflushed>,
     /// Opened before a mode was set under which it could not be.
     reader: OnceLock<Arc<dyn DiskFile>>,
     /// Root of the record that was stored with it.
@@ -144,7 +149,8 @@ impl Staging {
                     record::remove(file.as_ref()).map_err(|error| failure_of("remove a record", &error))?;
                 }
                 let (reader, recorded, unset) = (OnceLock::new(), Mutex::new(None), Mutex::default());
-                return Ok(Self { target, name, file, reader, recorded, unset });
+                let (is_fresh, unflushed) = (!is_taken_over, None);
+                return Ok(Self { target, name, file, is_fresh, unflushed, reader, recorded, unset });
             }
         }
     }
@@ -152,6 +158,11 @@ impl Staging {
     /// For writing.
     pub(super) fn file(&self) -> &Arc<dyn DiskFile> {
         &self.file
+    }
+
+    /// Whether it may hold more than what was written to it.
+    pub(super) fn may_be_longer(&self) -> bool {
+        !self.is_fresh
     }
 
     /// The target it is for.
@@ -223,11 +234,20 @@ impl Staging {
         Ok(Flushed { staging: self, length_bytes })
     }
 
-    /// Flushes many at once, whose lengths and attributes are set: one sync point. Its failure names no file, so none counts.
-    pub(super) fn flush_together(all: Vec<(Self, u64)>) -> Result<Vec<Flushed>, Failure> {
-        if let Some((first, _)) = all.first() {
-            first.target.place.directory.sync_file_system().map_err(|error| sync_failed(&error))?;
+    /// To be called before it is written to, if it will be flushed together with others.
+    pub(super) fn before_writing(&mut self, points: &SyncPoints) -> io::Result<()> {
+        if self.unflushed.is_none() {
+            let device = self.file.found()?.device;
+            self.unflushed = Some(points.before_writing(device, &self.target.place.directory));
         }
+        Ok(())
+    }
+
+    /// Flushes many at once, whose lengths and attributes are set: one sync point for each file system they lie on. Its
+    /// failure names no file, so none counts.
+    pub(super) fn flush_together(mut all: Vec<(Self, u64)>) -> Result<Vec<Flushed>, Failure> {
+        let unflushed: Option<Vec<Unflushed>> = all.iter_mut().map(|(staging, _)| staging.unflushed.take()).collect();
+        sync_point::flush_all(unflushed.ok_or(Failure::SyncFailed)?.into_iter())?;
         Ok(all.into_iter().map(|(staging, length_bytes)| Flushed { staging, length_bytes }).collect())
     }
 
@@ -243,7 +263,7 @@ impl Staging {
             None => self.target.place.directory.open_file(&self.name, reading),
         };
         let opened = opened.and_then(|reader| {
-            let same = reader.metadata()?.same_file(&self.file.metadata()?);
+            let same = reader.found()?.same_file(&self.file.found()?);
             Ok((reader, same))
         });
         match opened {
@@ -419,7 +439,7 @@ fn make_usable(file: &dyn DiskFile) -> io::Result<()> {
 
 /// The file that was locked must still have the name: whoever held it before may have renamed it.
 fn is_still_there(target: &Target, name: &OsString, file: &dyn DiskFile) -> Result<bool, Failure> {
-    let held = file.metadata().map_err(|error| failure_of("look at a staging file", &error))?;
+    let held = file.found().map_err(|error| failure_of("look at a staging file", &error))?;
     match target.place.directory.metadata_of(name) {
         Ok(found) if !found.same_file(&held) => Ok(false),
         Ok(found) if found.is_own && found.links == 1 => Ok(true),

@@ -12,7 +12,7 @@ use crate::hash::{Position, Root};
 use crate::protocol::failure::Failure;
 use crate::protocol::limits::{GROUP_BYTES_MAX, SMALL_FILE_BYTES_MAX};
 use crate::protocol::receipt::Origin;
-use crate::reading::{hash_range, read_range};
+use crate::reading::{hash_small, read_range};
 use crate::seams::buffer::{Parcel, Piece, PieceBuffer};
 use crate::seams::disk::{DiskFile, Metadata};
 use crate::transit::Transit;
@@ -75,17 +75,12 @@ pub(super) fn second_read(
     memory: &mut PieceBuffer,
 ) -> Result<(Root, Origin), Problem> {
     let file = open_past_cache(source, before)?;
-    let length = usize::try_from(before.length_bytes).expect("small files fit into memory");
-    if memory.whole_blocks_mut().len() < length {
-        *memory = PieceBuffer::unpooled(length);
-    }
-    let hash = hash_range(file.as_ref(), 0..before.length_bytes, Position::WholeFile, memory);
-    let hash = hash.map_err(|error| Problem::reading(&error))?;
+    let root = hash_small(file.as_ref(), before.length_bytes, memory).map_err(|error| Problem::reading(&error))?;
     let after = file.metadata().map_err(|error| Problem::reading(&error))?;
     if !after.unchanged(before) {
         return Err(Failure::SourceChanged.into());
     }
-    Ok((Root(hash.0), origin_word(Some(file.as_ref()))))
+    Ok((root, origin_word(Some(file.as_ref()))))
 }
 
 /// Waits for the pieces of one reading to come out of the hash stage.
