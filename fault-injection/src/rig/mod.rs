@@ -99,6 +99,7 @@ pub struct Rig {
     through: Option<Arc<dyn Tamper>>,
     chunk_bytes: u32,
     keep: Keep,
+    quick: bool,
 }
 
 impl Default for Rig {
@@ -128,6 +129,7 @@ impl Rig {
             through: None,
             chunk_bytes: CHUNK_BYTES_DEFAULT,
             keep: Keep::default(),
+            quick: false,
         }
     }
 
@@ -143,6 +145,12 @@ impl Rig {
     #[must_use]
     pub fn in_chunks_of(self, chunk_bytes: u32) -> Self {
         Self { chunk_bytes, ..self }
+    }
+
+    /// The same rig where targets of the same length and time are trusted.
+    #[must_use]
+    pub fn quick(self) -> Self {
+        Self { quick: true, ..self }
     }
 
     /// The same rig where more is carried than content, mode and time.
@@ -296,6 +304,7 @@ impl Rig {
             retry_for,
             chunk_bytes: self.chunk_bytes,
             keep: self.keep,
+            quick: self.quick,
             ..send::Plan::new(
                 vec![self.base.directory("source/")],
                 self.base.directory("target").as_os_str().as_bytes().to_vec(),
