@@ -192,6 +192,17 @@ fn a_chunk_copied_wrong_from_the_old_target_is_sent_again() {
 }
 
 #[test]
+fn a_target_that_is_right_in_the_cache_alone_is_staged_anew() {
+    let rig = Rig::with_file(LENGTH);
+    rig.add_older_target("file", &content(1, LENGTH));
+    // The first read of it goes through the cache, the second proves what was found.
+    let outcome = rig.run("target-read file 1 #2 flip 17.3", Care::FULL);
+    outcome.assert_all_right();
+    assert_eq!(outcome.counters.sent_bytes, 0);
+    assert_eq!(outcome.plan.visits(&Place::disk(Role::TargetRead, "file", 1)), 3, "found, proved, copied");
+}
+
+#[test]
 fn faults_at_every_hop_of_one_transfer_are_all_repaired() {
     let outcome = is_repaired(
         "source-to-hash file 0 #1 flip 1.1; hash-to-upload file 1 #1 flip 2.2; wire-to-verify file 2 #1 flip 3.3; \

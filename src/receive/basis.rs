@@ -89,8 +89,14 @@ struct Sources {
 
 impl Sources {
     /// Takes over the staging file of an earlier run. It is flushed first: an error still pending shows here.
+    ///
+    /// A target that looks different is read through the cache: it will be copied from, and read back as the copy. One that
+    /// looks the same is read past it, since it may be all that there is to prove.
     fn open(job: &FileJob) -> Result<Self, Failure> {
-        let target = match job.has_target().then(|| job.open_target(Reading::PastCache)).transpose() {
+        let is_cached = job.looks_different();
+        let reading = if is_cached { Reading::Cached } else { Reading::PastCache };
+        job.shared().is_target_cached = is_cached;
+        let target = match job.has_target().then(|| job.open_target(reading)).transpose() {
             // What may not be read is replaced like what differs.
             Err(Failure::PermissionDenied) => None,
             opened => opened?,
@@ -110,7 +116,8 @@ impl Sources {
             // The target cannot be equal as a whole: space is reserved before anything is sent.
             job.staging_file()?;
         }
-        for file in staged.iter().chain(target.iter().map(|(target, _)| target)) {
+        let proving = target.iter().filter(|_| !is_cached).map(|(target, _)| target);
+        for file in staged.iter().chain(proving) {
             job.shared().from_device &= file.reads_device();
         }
         Ok(Self { staged, target })

@@ -29,7 +29,7 @@ use crate::protocol::receipt::{Origin, Stored};
 use crate::protocol::receiving::{Action, FileReceiving};
 use crate::reading::hash_range;
 use crate::record::Content;
-use crate::seams::buffer::Parcel;
+use crate::seams::buffer::{Parcel, PieceBuffer};
 use crate::seams::disk::{DiskFile, Reading, Writing, copy_all};
 use crate::transit::Transit;
 use crate::wire::stream::{Incoming, Outgoing};
@@ -94,6 +94,7 @@ pub(super) async fn serve(
                 session.heard.message();
                 match message.ok_or(Failure::Protocol)? {
                     FromSender::CommitFile { root, origin, entry } => {
+                        job.prove_target().await?;
                         job.shared().commit = Some(Authorised { root: Root(root), origin, entry });
                     }
                     FromSender::GiveUp(_) => return Ok(()),
@@ -205,6 +206,8 @@ pub(super) struct Shared {
     /// Hashes of what was there, by chunk, as the sender was told.
     pub(super) staged: Vec<Option<PieceHash>>,
     pub(super) target: Vec<Option<PieceHash>>,
+    /// Whether those of the target came through the page cache.
+    pub(super) is_target_cached: bool,
     /// Whether every read-back so far was proven to come from the device.
     pub(super) from_device: bool,
 }
@@ -239,6 +242,7 @@ impl FileJob {
             failure: None,
             staged: Vec::new(),
             target: Vec::new(),
+            is_target_cached: false,
             from_device: true,
         };
         Self {
@@ -286,6 +290,12 @@ impl FileJob {
     /// Whether a file has the target's name.
     pub(super) fn has_target(&self) -> bool {
         matches!(&*self.phase(), Phase::Unopened(target) if target.seen.is_some())
+    }
+
+    /// Whether the target has another length or time than the source: then it is likely to be another version of it.
+    pub(super) fn looks_different(&self) -> bool {
+        let (length_bytes, attributes) = (self.entry.length_bytes, self.entry.attributes);
+        matches!(&*self.phase(), Phase::Unopened(target) if !target.looks_like(length_bytes, attributes))
     }
 
     /// Whether an earlier run left a staging file.
@@ -466,10 +476,7 @@ impl FileJob {
     async fn hear(self: &Arc<Self>, message: FromSender) -> Result<(), JobError> {
         match message {
             FromSender::Keep(run) => self.keep(run)?,
-            FromSender::Copy(run) => {
-                let job = Arc::clone(self);
-                workers::run(move || job.copy(run)).await?;
-            }
+            FromSender::Copy(run) => self.copy(run).await?,
             FromSender::Redo { round, chunks } => {
                 self.shared().state.redo(round, &chunks)?;
             }
@@ -487,27 +494,58 @@ impl FileJob {
         Ok(())
     }
 
-    /// Takes chunks from the target into the staging file.
-    fn copy(&self, run: Run) -> Result<(), Failure> {
-        let target = self.open_target(Reading::Cached)?;
-        let staging = self.staging_file()?;
-        let mut memory = self.session.kept.sparse.then(|| super::basis::memory_for(self));
+    /// Takes chunks from the target into the staging file, several at a time.
+    async fn copy(self: &Arc<Self>, run: Run) -> Result<(), Failure> {
+        let job = Arc::clone(self);
+        let opened = move || Ok::<_, Failure>((job.open_target(Reading::Cached)?, job.staging_file()?));
+        let (target, staging) = workers::run(opened).await?;
         for index in indices(run)? {
-            let _turn = self.turn(index);
-            let hash = self.shared().target.get(index as usize).copied().flatten().ok_or(Failure::Protocol)?;
-            if !self.shared().state.wants(ChunkIndex(index), 0) {
-                // A later round overtook the word to copy.
-                continue;
-            }
-            let range = self.range(index)?;
-            let copied = match &mut memory {
-                Some(memory) => copy_with_holes(staging.as_ref(), target.as_ref(), range, memory),
-                None => copy_all(staging.as_ref(), target.as_ref(), range),
+            let (job, target, staging) = (Arc::clone(self), Arc::clone(&target), Arc::clone(&staging));
+            let task = move |memory: &mut _| match job.copy_chunk(index, target.as_ref(), staging.as_ref(), memory) {
+                Ok(()) => job.wake.notify_one(),
+                Err(failure) => job.fail(failure),
             };
-            copied.map_err(|error| failure_of("copy from the target", &error))?;
-            self.shared().state.staged(ChunkIndex(index), 0, hash);
+            self.session.readers.submit(task).await;
         }
         Ok(())
+    }
+
+    fn copy_chunk(
+        &self,
+        index: u64,
+        target: &dyn DiskFile,
+        staging: &dyn DiskFile,
+        memory: &mut PieceBuffer,
+    ) -> Result<(), Failure> {
+        let _turn = self.turn(index);
+        let hash = self.shared().target.get(index as usize).copied().flatten().ok_or(Failure::Protocol)?;
+        if !self.shared().state.wants(ChunkIndex(index), 0) {
+            // A later round overtook the word to copy.
+            return Ok(());
+        }
+        let range = self.range(index)?;
+        let is_sparse = self.session.kept.sparse;
+        let copied =
+            if is_sparse { copy_with_holes(staging, target, range, memory) } else { copy_all(staging, target, range) };
+        copied.map_err(|error| failure_of("copy from the target", &error))?;
+        self.shared().state.staged(ChunkIndex(index), 0, hash);
+        Ok(())
+    }
+
+    /// A target that was read through the cache, since it looked different, and is equal all the same: now past the cache.
+    /// Where the disk holds something else than the cache does, all of it is staged anew.
+    async fn prove_target(self: &Arc<Self>) -> Result<(), Failure> {
+        let is_due = {
+            let shared = self.shared();
+            shared.is_target_cached && !shared.is_staging
+        };
+        if !is_due {
+            return Ok(());
+        }
+        let job = Arc::clone(self);
+        let hashes = workers::run(move || super::basis::hash_target(&job)).await?;
+        let is_equal = self.shared().target.iter().copied().eq(hashes.into_iter().map(Some));
+        if is_equal { Ok(()) } else { self.copy(Run { first: 0, count: self.geometry.count() }).await }
     }
 
     /// The sender compared everything and authorises this root.

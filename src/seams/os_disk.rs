@@ -46,6 +46,10 @@ const PROVEN_FILE_SYSTEMS: [u32; 2] = [
 /// File systems whose content is gone with the power: tmpfs and ramfs.
 const FLEETING_FILE_SYSTEMS: [u32; 2] = [0x0102_1994, 0x8584_58F6];
 
+/// File systems that share no blocks between files: there copy_file_range(2) goes page by page through the cache, and every
+/// read past the cache of the same file has to wait for what it left there.
+const UNSHARING_FILE_SYSTEMS: [u32; 3] = [0xEF53, FLEETING_FILE_SYSTEMS[0], FLEETING_FILE_SYSTEMS[1]];
+
 /// openat2(2) answers EAGAIN when it cannot rule out a race with a rename: one attempt and four more, then an error.
 const OPEN_ATTEMPTS: usize = 5;
 
@@ -501,7 +505,8 @@ impl DiskFile for OsFile {
         if length_bytes == 0 {
             return Ok(0);
         }
-        if let Some(source) = from.descriptor() {
+        let may_share = !UNSHARING_FILE_SYSTEMS.contains(&file_system_of(&self.main)?);
+        if let Some(source) = from.descriptor().filter(|_| may_share) {
             let (mut read_from, mut write_to) = (offset_bytes, offset_bytes);
             let wanted = length_bytes.min(KERNEL_COPY_BYTES) as usize;
             match rustix::fs::copy_file_range(source, Some(&mut read_from), &self.main, Some(&mut write_to), wanted) {

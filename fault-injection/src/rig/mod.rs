@@ -23,7 +23,7 @@ use careful::protocol::limits::CHUNK_BYTES_DEFAULT;
 use careful::protocol::receipt::{Origin, Stored};
 use careful::receive::listen::Waiting;
 use careful::seams::Environment;
-use careful::seams::disk::Directory;
+use careful::seams::disk::{Directory, Timestamp, Writing};
 use careful::seams::packet::UdpPackets;
 use careful::send::{self, Observer};
 use careful::wire::identity::KeyPair;
@@ -203,6 +203,17 @@ impl Rig {
     /// Puts a file under a final name.
     pub fn add_target(&self, name: &str, bytes: &[u8]) {
         self.base.put("target", name, bytes);
+    }
+
+    /// The same with a time that no source has: it looks like another version.
+    ///
+    /// # Panics
+    /// If the disk below refuses.
+    pub fn add_older_target(&self, name: &str, bytes: &[u8]) {
+        self.add_target(name, bytes);
+        let file = self.target_directory().and_then(|held| held.open_for_writing(name.as_ref(), Writing::Cached));
+        let dated = file.and_then(|file| file.set_modified(Timestamp { seconds: 1, nanoseconds: 0 }));
+        dated.expect("a file just made can be given a time");
     }
 
     /// The source directory itself, past all faults.
