@@ -167,7 +167,7 @@ struct Counting {
 impl Tamper for Counting {
     fn message(&self, from: Side, bytes: &mut [u8]) -> bool {
         let side = usize::from(from == Side::Receiver);
-        let working = "working".parse().unwrap();
+        let working = "working".parse().expect("it is a kind of message");
         // What is said every few seconds, while something else takes long, is no round trip.
         if MessageKind::of(from, bytes) != Some(working) {
             self.messages[side].fetch_add(1, Ordering::Relaxed);
