@@ -311,7 +311,7 @@ impl FileJob {
                 self.session.charge(&self.path, self.geometry.length_bytes())?;
                 // What an earlier run left stays, whatever happens now; a file made for nothing does not.
                 let has_content = target.has_staging();
-                let staging = Staging::open(target, Writing::PastCache, &self.session.rules)?;
+                let staging = self.session.open_staging(target, Writing::PastCache)?;
                 let (file, length_bytes) = (staging.file(), self.geometry.length_bytes());
                 // What will be a hole needs no space.
                 let is_sparse = self.session.kept.sparse;

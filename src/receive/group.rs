@@ -413,10 +413,10 @@ impl GroupJob {
         let file = self.files.get(piece.index as usize).ok_or(Failure::Protocol)?;
         let mut slot = file.slot();
         let mut staging = match std::mem::replace(&mut *slot, Slot::Over) {
-            Slot::Absent(target) => Staging::open(target, Writing::Cached, &self.session.rules)?,
+            Slot::Absent(target) => self.session.open_staging(target, Writing::Cached)?,
             Slot::Present(target, ..) => {
                 charge(&self.session, &self.directories, &file.entry)?;
-                Staging::open(target, Writing::Cached, &self.session.rules)?
+                self.session.open_staging(target, Writing::Cached)?
             }
             Slot::Writing(staging, _) => staging,
             Slot::ReadBack(read_back) => read_back.write_again(),
@@ -547,7 +547,7 @@ fn take_over(
     root: Option<Root>,
     memory: &mut PieceBuffer,
 ) -> Result<Slot, Failure> {
-    let staging = Staging::open(target, Writing::Cached, &session.rules)?;
+    let staging = session.open_staging(target, Writing::Cached)?;
     let length = staging.file().metadata().map_err(|error| failure_of("look at a staging file", &error))?.length_bytes;
     let Some(root) = root.filter(|_| length == entry.length_bytes) else {
         return Ok(Slot::Writing(staging, None));

@@ -14,6 +14,7 @@ use super::labels::{Rules, Wanted};
 use super::quota::Quota;
 use super::receipt::Signer;
 use super::stage::Arrivals;
+use super::staging::{Staging, Target};
 use super::sync_point::SyncPoints;
 use crate::chunk::ChunkSize;
 use crate::hash::{PieceHash, Root};
@@ -30,7 +31,7 @@ use crate::protocol::selection::Selection;
 use crate::protocol::terms::Terms;
 use crate::record::Content;
 use crate::seams::buffer::{Parcel, Pool};
-use crate::seams::disk::{DiskFile, Reading, write_all};
+use crate::seams::disk::{DiskFile, Reading, Writing, write_all};
 use crate::wire::WireError;
 use crate::wire::connection::Connection;
 use crate::wire::watch::Heard;
@@ -109,6 +110,11 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// The target's staging file, for as long as this connection is the one that wants it. Blocks as [`Staging::open`] does.
+    pub(super) fn open_staging(&self, target: Target, writing: Writing) -> Result<Staging, Failure> {
+        Staging::open(target, writing, &self.rules, || !self.connection.is_closed())
+    }
+
     /// Small chunks may come on more streams at once, so that no fewer bytes are under way.
     pub(super) fn expect_chunks_of(&self, size: ChunkSize) {
         if size.bytes() < CHUNK_BYTES_DEFAULT {

@@ -108,11 +108,22 @@ pub(super) struct Staging {
 impl Staging {
     /// Makes the target's staging file, or takes over the one of an earlier run; one holder at a time. Blocks for up to
     /// [`LOCK_WAIT`] while another process holds it: a killed run needs a moment to let go.
-    pub(super) fn open(target: Target, writing: Writing, rules: &Rules) -> Result<Self, Failure> {
+    ///
+    /// It is made for somebody who waits for it only: the connection that replaced a lost one may have committed the file
+    /// meanwhile, and what is made then would stay.
+    pub(super) fn open(
+        target: Target,
+        writing: Writing,
+        rules: &Rules,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<Self, Failure> {
         let name = target.name.staging();
         let patience = Instant::now() + LOCK_WAIT;
         let mut was_opened_up = false;
         loop {
+            if !is_wanted() {
+                return Err(Failure::StagingHeld);
+            }
             let mut is_taken_over = false;
             let directory = &target.place.directory;
             let file = match directory.create_file(&name, writing) {
