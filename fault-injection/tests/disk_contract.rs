@@ -10,6 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use careful::seams::buffer::PieceBuffer;
 use careful::seams::disk::{
     Directory, Disk, DiskFile, Kind, Reading, Timestamp, Writing, copy_all, read_full, write_all,
 };
@@ -458,14 +459,15 @@ fn space_is_reserved_with_its_length(world: &World) {
 fn a_copy_takes_the_same_range(world: &World) {
     let held = world.held();
     let bytes = pattern(3 << 20);
+    let mut memory = PieceBuffer::unpooled(1 << 20);
     make(held.as_ref(), "from", &bytes);
     let from = held.open_file(name("from"), Reading::Cached).unwrap();
     let into = held.create_file(name("to"), Writing::PastCache).unwrap();
-    copy_all(into.as_ref(), from.as_ref(), 4096..(3 << 20)).unwrap();
+    copy_all(into.as_ref(), from.as_ref(), 4096..(3 << 20), &mut memory).unwrap();
     let copied = content(held.as_ref(), "to");
     assert!(copied[..4096].iter().all(|&byte| byte == 0) && copied[4096..] == bytes[4096..]);
-    assert_eq!(into.copy_at(from.as_ref(), 3 << 20, 10).unwrap(), 0, "nothing behind the end");
-    let error = copy_all(into.as_ref(), from.as_ref(), 0..(3 << 20) + 1);
+    assert_eq!(into.copy_at(from.as_ref(), 3 << 20, 10, &mut memory).unwrap(), 0, "nothing behind the end");
+    let error = copy_all(into.as_ref(), from.as_ref(), 0..(3 << 20) + 1, &mut memory);
     assert_eq!(kind_of(error), Some(io::ErrorKind::UnexpectedEof));
 }
 

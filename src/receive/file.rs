@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 
 use super::basis::Basis;
 use super::commit::{self, Committed, settle};
+use super::copy::Copies;
 use super::failure_of;
-use super::holes::copy_with_holes;
 use super::job::{JobError, Session};
 use super::receipt::proof;
 use super::stage::Arrivals;
@@ -29,8 +29,8 @@ use crate::protocol::receipt::{Origin, Stored};
 use crate::protocol::receiving::{Action, FileReceiving};
 use crate::reading::hash_range;
 use crate::record::Content;
-use crate::seams::buffer::{Parcel, PieceBuffer};
-use crate::seams::disk::{DiskFile, Reading, Writing, copy_all};
+use crate::seams::buffer::Parcel;
+use crate::seams::disk::{DiskFile, Reading, Writing};
 use crate::transit::Transit;
 use crate::wire::stream::{Incoming, Outgoing};
 use crate::workers;
@@ -81,6 +81,7 @@ pub(super) async fn serve(
         FileAnswer::Basis { .. } => Some(Basis::start(Arc::clone(&job)).await?),
         _ => None,
     };
+    let mut copies = Copies::default();
     loop {
         job.act(outgoing).await?;
         if let Some(authorised) = job.agreed_commit() {
@@ -88,17 +89,18 @@ pub(super) async fn serve(
         }
         tokio::select! {
             () = job.wake.notified() => {}
+            () = copies.next(&job) => {}
             have = next_have(&mut basis) => outgoing.send(&FromReceiver::Have(have?)).await?,
             message = incoming.receive() => {
                 let message: Option<FromSender> = message?;
                 session.heard.message();
                 match message.ok_or(Failure::Protocol)? {
                     FromSender::CommitFile { root, origin, entry } => {
-                        job.prove_target().await?;
+                        job.prove_target(&mut copies).await?;
                         job.shared().commit = Some(Authorised { root: Root(root), origin, entry });
                     }
                     FromSender::GiveUp(_) => return Ok(()),
-                    message => job.hear(message).await?,
+                    message => job.hear(message, &mut copies).await?,
                 }
             }
         }
@@ -185,14 +187,14 @@ pub(super) struct FileJob {
     reader: OnceLock<Arc<dyn DiskFile>>,
     /// Chunks and rounds between the stages: arrived and not yet about to be written.
     transit: Transit<(u64, u32)>,
-    wake: Notify,
+    pub(super) wake: Notify,
     turns: [Mutex<()>; TURNS],
 }
 
 /// What several threads tell the job.
 #[derive(Debug)]
 pub(super) struct Shared {
-    state: FileReceiving,
+    pub(super) state: FileReceiving,
     /// Chunks accepted and not yet written, with the latest round they were accepted for.
     arriving: HashMap<u64, u32>,
     /// How often chunks got lost between the stages.
@@ -268,7 +270,7 @@ impl FileJob {
     }
 
     /// Held while a chunk is written. Under it a write of a round that is over, or one made already, is recognised.
-    fn turn(&self, index: u64) -> MutexGuard<'_, ()> {
+    pub(super) fn turn(&self, index: u64) -> MutexGuard<'_, ()> {
         self.turns[index as usize % TURNS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -353,7 +355,7 @@ impl FileJob {
         Ok(Arc::clone(self.reader.get_or_init(|| reader)))
     }
 
-    fn fail(&self, failure: Failure) {
+    pub(super) fn fail(&self, failure: Failure) {
         self.shared().failure.get_or_insert(failure);
         self.wake.notify_one();
     }
@@ -473,10 +475,10 @@ impl FileJob {
         }
     }
 
-    async fn hear(self: &Arc<Self>, message: FromSender) -> Result<(), JobError> {
+    async fn hear(self: &Arc<Self>, message: FromSender, copies: &mut Copies) -> Result<(), JobError> {
         match message {
             FromSender::Keep(run) => self.keep(run)?,
-            FromSender::Copy(run) => self.copy(run).await?,
+            FromSender::Copy(run) => copies.ask(self, indices(run)?).await?,
             FromSender::Redo { round, chunks } => {
                 self.shared().state.redo(round, &chunks)?;
             }
@@ -494,47 +496,9 @@ impl FileJob {
         Ok(())
     }
 
-    /// Takes chunks from the target into the staging file, several at a time.
-    async fn copy(self: &Arc<Self>, run: Run) -> Result<(), Failure> {
-        let job = Arc::clone(self);
-        let opened = move || Ok::<_, Failure>((job.open_target(Reading::Cached)?, job.staging_file()?));
-        let (target, staging) = workers::run(opened).await?;
-        for index in indices(run)? {
-            let (job, target, staging) = (Arc::clone(self), Arc::clone(&target), Arc::clone(&staging));
-            let task = move |memory: &mut _| match job.copy_chunk(index, target.as_ref(), staging.as_ref(), memory) {
-                Ok(()) => job.wake.notify_one(),
-                Err(failure) => job.fail(failure),
-            };
-            self.session.readers.submit(task).await;
-        }
-        Ok(())
-    }
-
-    fn copy_chunk(
-        &self,
-        index: u64,
-        target: &dyn DiskFile,
-        staging: &dyn DiskFile,
-        memory: &mut PieceBuffer,
-    ) -> Result<(), Failure> {
-        let _turn = self.turn(index);
-        let hash = self.shared().target.get(index as usize).copied().flatten().ok_or(Failure::Protocol)?;
-        if !self.shared().state.wants(ChunkIndex(index), 0) {
-            // A later round overtook the word to copy.
-            return Ok(());
-        }
-        let range = self.range(index)?;
-        let is_sparse = self.session.kept.sparse;
-        let copied =
-            if is_sparse { copy_with_holes(staging, target, range, memory) } else { copy_all(staging, target, range) };
-        copied.map_err(|error| failure_of("copy from the target", &error))?;
-        self.shared().state.staged(ChunkIndex(index), 0, hash);
-        Ok(())
-    }
-
     /// A target that was read through the cache, since it looked different, and is equal all the same: now past the cache.
     /// Where the disk holds something else than the cache does, all of it is staged anew.
-    async fn prove_target(self: &Arc<Self>) -> Result<(), Failure> {
+    async fn prove_target(self: &Arc<Self>, copies: &mut Copies) -> Result<(), Failure> {
         let is_due = {
             let shared = self.shared();
             shared.is_target_cached && !shared.is_staging
@@ -545,7 +509,7 @@ impl FileJob {
         let job = Arc::clone(self);
         let hashes = workers::run(move || super::basis::hash_target(&job)).await?;
         let is_equal = self.shared().target.iter().copied().eq(hashes.into_iter().map(Some));
-        if is_equal { Ok(()) } else { self.copy(Run { first: 0, count: self.geometry.count() }).await }
+        if is_equal { Ok(()) } else { copies.ask(self, 0..self.geometry.count()).await }
     }
 
     /// The sender compared everything and authorises this root.

@@ -27,8 +27,8 @@ pub(super) fn write_with_holes(file: &dyn DiskFile, bytes: &[u8], offset_bytes: 
     Ok(())
 }
 
-/// Takes the range, at most one chunk, from the other file, with holes where that has long runs of zeros. Without any the
-/// system copies by itself.
+/// Takes the range, at most one chunk, from the other file, with holes where that has long runs of zeros. Without any it
+/// is copied as it is.
 pub(super) fn copy_with_holes(
     file: &dyn DiskFile,
     from: &dyn DiskFile,
@@ -42,7 +42,7 @@ pub(super) fn copy_with_holes(
     if runs(memory).iter().any(|(is_hole, _)| *is_hole) {
         write_with_holes(file, memory, range.start)
     } else {
-        copy_all(file, from, range)
+        copy_all(file, from, range, memory)
     }
 }
 

@@ -80,7 +80,10 @@ pub(super) struct Session {
     pub(super) arrived: mpsc::Sender<Parcel>,
     /// What they come to last.
     pub(super) staging: Stage,
+    /// They read back what was written.
     pub(super) readers: Workers,
+    /// They copy from targets.
+    pub(super) copiers: Workers,
     /// Where groups are flushed.
     pub(super) sync_points: SyncPoints,
     pub(super) signer: Signer,

@@ -7,6 +7,7 @@
 mod asked;
 mod basis;
 mod commit;
+mod copy;
 mod destination;
 mod directories;
 mod dry_run;

@@ -309,6 +309,7 @@ fn session(
         arrived,
         staging,
         readers: Workers::start("read-back", STAGE_THREADS, CHUNK_BYTES_MAX as usize),
+        copiers: Workers::start("copy", STAGE_THREADS, CHUNK_BYTES_MAX as usize),
         sync_points: SyncPoints::default(),
         heard: Heard::default(),
         rules: Rules::new(

@@ -12,6 +12,8 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::buffer::PieceBuffer;
+
 /// What the operator's own paths lead to: the roots of a transfer, key and receipt files.
 pub trait Disk: Send + Sync + Debug {
     /// Opens a directory named by the person at this host; links on the way are followed.
@@ -162,9 +164,9 @@ pub trait DiskFile: Labels {
     fn read_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<usize>;
     /// One write at the offset; may be short.
     fn write_at(&self, bytes: &[u8], offset_bytes: u64) -> io::Result<usize>;
-    /// Takes up to `length_bytes` at the offset from another file at the same offset, sharing or copying inside the
-    /// kernel where it can; returns how many were taken, 0 at the other file's end.
-    fn copy_at(&self, from: &dyn DiskFile, offset_bytes: u64, length_bytes: u64) -> io::Result<u64>;
+    /// Takes up to `length_bytes` at the offset from another file at the same offset: shared or copied inside the kernel where
+    /// that may share blocks, else through the memory; returns how many were taken, 0 at the other file's end.
+    fn copy_at(&self, from: &dyn DiskFile, offset_bytes: u64, length_bytes: u64, memory: &mut [u8]) -> io::Result<u64>;
     /// Where this file's descriptor is a real one, for `copy_at` of another file of the same disk.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
@@ -320,11 +322,17 @@ pub fn write_all(file: &dyn DiskFile, bytes: &[u8], offset_bytes: u64) -> io::Re
     Ok(())
 }
 
-/// Takes the whole range from the other file. EINTR is retried; the other file ending early is `UnexpectedEof`.
-pub fn copy_all(file: &dyn DiskFile, from: &dyn DiskFile, range: Range<u64>) -> io::Result<()> {
+/// Takes the whole range from the other file, where the system cannot do it by itself through the memory: at least a block of
+/// it. EINTR is retried; the other file ending early is `UnexpectedEof`.
+pub fn copy_all(
+    file: &dyn DiskFile,
+    from: &dyn DiskFile,
+    range: Range<u64>,
+    memory: &mut PieceBuffer,
+) -> io::Result<()> {
     let mut offset_bytes = range.start;
     while offset_bytes < range.end {
-        match file.copy_at(from, offset_bytes, range.end - offset_bytes) {
+        match file.copy_at(from, offset_bytes, range.end - offset_bytes, memory.whole_blocks_mut()) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => offset_bytes += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -56,7 +56,7 @@ const OPEN_ATTEMPTS: usize = 5;
 /// Largest piece that one `copy_at` hands to the kernel, so that the caller can count and stop.
 const KERNEL_COPY_BYTES: u64 = 128 << 20;
 
-/// Largest piece copied through our own memory: by `copy_at`, and by a direct read that is not aligned.
+/// Largest piece that goes through memory of our own: of a direct read that is not aligned, and of zeros.
 const OWN_COPY_BYTES: usize = 1 << 20;
 
 /// What statx(2) counts the space of a file in, in bytes.
@@ -501,7 +501,7 @@ impl DiskFile for OsFile {
         Ok(rustix::io::pwrite(&self.main, bytes, offset_bytes)?)
     }
 
-    fn copy_at(&self, from: &dyn DiskFile, offset_bytes: u64, length_bytes: u64) -> io::Result<u64> {
+    fn copy_at(&self, from: &dyn DiskFile, offset_bytes: u64, length_bytes: u64, memory: &mut [u8]) -> io::Result<u64> {
         if length_bytes == 0 {
             return Ok(0);
         }
@@ -515,10 +515,10 @@ impl DiskFile for OsFile {
                 other => return Ok(other? as u64),
             }
         }
-        let mut buffer = PieceBuffer::unpooled(length_bytes.min(OWN_COPY_BYTES as u64) as usize);
-        match from.read_at(&mut buffer, offset_bytes)? {
+        let wanted = memory.len().min(usize::try_from(length_bytes).unwrap_or(usize::MAX));
+        match from.read_at(&mut memory[..wanted], offset_bytes)? {
             0 => Ok(0),
-            read => Ok(self.write_at(&buffer[..read], offset_bytes)? as u64),
+            read => Ok(self.write_at(&memory[..read], offset_bytes)? as u64),
         }
     }
 

@@ -235,10 +235,10 @@ impl DiskFile for MemoryFile {
         Ok(bytes.len())
     }
 
-    fn copy_at(&self, from: &dyn DiskFile, offset_bytes: u64, length_bytes: u64) -> io::Result<u64> {
-        let mut bytes = vec![0; length_bytes.min(COPY_BYTES) as usize];
-        let read = from.read_at(&mut bytes, offset_bytes)?;
-        Ok(self.write_at(&bytes[..read], offset_bytes)? as u64)
+    fn copy_at(&self, from: &dyn DiskFile, offset_bytes: u64, length_bytes: u64, memory: &mut [u8]) -> io::Result<u64> {
+        let wanted = length_bytes.min(COPY_BYTES).min(memory.len() as u64) as usize;
+        let read = from.read_at(&mut memory[..wanted], offset_bytes)?;
+        Ok(self.write_at(&memory[..read], offset_bytes)? as u64)
     }
 
     fn allocate(&self, length_bytes: u64) -> io::Result<()> {

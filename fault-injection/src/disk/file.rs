@@ -263,11 +263,11 @@ impl DiskFile for FaultyFile {
         Ok(written)
     }
 
-    fn copy_at(&self, from: &dyn DiskFile, offset_bytes: u64, length_bytes: u64) -> io::Result<u64> {
+    fn copy_at(&self, from: &dyn DiskFile, offset_bytes: u64, length_bytes: u64, memory: &mut [u8]) -> io::Result<u64> {
         self.begin(Role::Copy, offset_bytes)?;
         self.remember(offset_bytes..offset_bytes + length_bytes)?;
         // The other file is a faulty one, too, and shows no descriptor: its bytes pass through its reads.
-        let copied = self.inner.copy_at(from, offset_bytes, length_bytes)?;
+        let copied = self.inner.copy_at(from, offset_bytes, length_bytes, memory)?;
         self.world.plan.moved(Role::Copy, &self.file, copied as usize);
         self.world.books().written(self.identity, offset_bytes..offset_bytes + copied);
         Ok(copied)

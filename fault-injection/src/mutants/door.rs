@@ -323,10 +323,10 @@ impl DiskFile for WatchedFile {
         watched(self.watch.as_ref(), &operation, || self.inner.write_at(&written, place))
     }
 
-    fn copy_at(&self, from: &dyn DiskFile, offset_bytes: u64, length_bytes: u64) -> io::Result<u64> {
+    fn copy_at(&self, from: &dyn DiskFile, offset_bytes: u64, length_bytes: u64, memory: &mut [u8]) -> io::Result<u64> {
         // The other file is a watched one, too, and shows no descriptor: its bytes pass through its reads.
         let operation = Operation::Write(&self.open, offset_bytes..offset_bytes + length_bytes);
-        watched(self.watch.as_ref(), &operation, || self.inner.copy_at(from, offset_bytes, length_bytes))
+        watched(self.watch.as_ref(), &operation, || self.inner.copy_at(from, offset_bytes, length_bytes, memory))
     }
 
     fn allocate(&self, length_bytes: u64) -> io::Result<()> {

@@ -337,6 +337,7 @@ fn allocate_sets_the_length_and_cuts() {
 #[test]
 fn copy_at_copies_a_range() {
     let (folder, held) = fresh();
+    let mut memory = PieceBuffer::unpooled(1 << 20);
     let content = pattern(3_000_001);
     fs::write(folder.path().join("old"), &content).unwrap();
     for reading in [Reading::Cached, Reading::PastCache] {
@@ -344,11 +345,11 @@ fn copy_at_copies_a_range() {
         for range in [0..0, 0..3_000_001, 4096..8192, 1..2, 5000..2_500_000, 3_000_000..3_000_001] {
             let file_name = format!("{reading:?} {range:?}");
             let file = held.create_file(name(&file_name), Writing::PastCache).unwrap();
-            copy_all(&*file, &*old, range.start as u64..range.end as u64).unwrap();
+            copy_all(&*file, &*old, range.start as u64..range.end as u64, &mut memory).unwrap();
             let mut seen = vec![0; range.len()];
             read_full(&*file, &mut seen, range.start as u64).unwrap();
             assert!(seen == content[range.clone()], "{range:?}");
-            assert_eq!(file.copy_at(&*old, 3_000_001, 10).unwrap(), 0, "the end of the other file");
+            assert_eq!(file.copy_at(&*old, 3_000_001, 10, &mut memory).unwrap(), 0, "the end of the other file");
         }
     }
 }
@@ -384,8 +385,8 @@ impl DiskFile for Foreign {
     fn write_at(&self, bytes: &[u8], offset_bytes: u64) -> io::Result<usize> {
         self.0.write_at(bytes, offset_bytes)
     }
-    fn copy_at(&self, from: &dyn DiskFile, offset_bytes: u64, length_bytes: u64) -> io::Result<u64> {
-        self.0.copy_at(from, offset_bytes, length_bytes)
+    fn copy_at(&self, from: &dyn DiskFile, offset_bytes: u64, length_bytes: u64, memory: &mut [u8]) -> io::Result<u64> {
+        self.0.copy_at(from, offset_bytes, length_bytes, memory)
     }
     fn allocate(&self, length_bytes: u64) -> io::Result<()> {
         self.0.allocate(length_bytes)
@@ -425,15 +426,16 @@ impl DiskFile for Foreign {
 #[test]
 fn copy_at_copies_from_a_file_without_descriptor() {
     let (folder, held) = fresh();
+    let mut memory = PieceBuffer::unpooled(1 << 20);
     let content = pattern(2_500_001);
     fs::write(folder.path().join("old"), &content).unwrap();
     let main = OwnedFd::from(fs::File::open(folder.path().join("old")).unwrap());
     let found = metadata_from(&look_at(&main).unwrap());
     let old = Foreign(OsFile { main, role: Role::CachedReading, found });
     let file = held.create_file(name("new"), Writing::PastCache).unwrap();
-    copy_all(&*file, &old, 0..2_500_001).unwrap();
+    copy_all(&*file, &old, 0..2_500_001, &mut memory).unwrap();
     assert!(fs::read(folder.path().join("new")).unwrap() == content);
-    assert_eq!(file.copy_at(&old, 2_500_001, 10).unwrap(), 0);
+    assert_eq!(file.copy_at(&old, 2_500_001, 10, &mut memory).unwrap(), 0);
 }
 
 #[test]
