@@ -147,8 +147,8 @@ fn with_quick_a_file_that_looks_the_same_is_looked_at_and_never_opened() {
     let rig = rig.quick();
     let outcome = rig.run("", Care::FULL);
     let expected = BTreeMap::from([
-        // By the walk, and once more for its offer, which may come much later.
-        (Role::SourceInspect, 2),
+        // By the walk.
+        (Role::SourceInspect, 1),
         (Role::TargetInspect, 1),
     ]);
     for (number, operations) in operations(&outcome, FILES).into_iter().enumerate() {

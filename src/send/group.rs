@@ -38,7 +38,7 @@ use crate::workers::{self, Workers};
 pub(super) async fn send(session: &Arc<Session>, work: &mut GroupWork) -> Result<(), WireError> {
     let mut group = Group::new(session, work);
     if group.session.plan.quick {
-        group.look().await;
+        group.take_as_listed().await;
     } else {
         group.read((0..work.files.len()).collect(), false).await;
     }
@@ -55,6 +55,7 @@ pub(super) async fn send(session: &Arc<Session>, work: &mut GroupWork) -> Result
             session.counters.files_done(group.count(|file| file.state == State::Trusted));
             let mut is_open = group.files.iter().map(File::is_open).collect::<Vec<_>>().into_iter();
             work.files.retain(|_| is_open.next().unwrap_or(false));
+            work.was_interrupted = true;
             return Err(error);
         }
     }
@@ -208,8 +209,13 @@ impl<'a> Group<'a> {
         Self { session, work, files: work.files.iter().map(file).collect(), offered: Vec::new() }
     }
 
-    /// Takes lengths and times only: whether a file has to be read is decided by the receiver's answer.
-    async fn look(&mut self) {
+    /// Takes lengths and times only: whether a file has to be read is decided by the receiver's answer. What was listed came
+    /// here by a short queue, and is not looked at again.
+    async fn take_as_listed(&mut self) {
+        if !self.work.was_interrupted {
+            self.files.iter_mut().for_each(|file| file.before = Some(file.source.listed));
+            return;
+        }
         let sources: Vec<_> = self.files.iter().map(|file| file.source.clone()).collect();
         let look = move || {
             let look = |source: &SourceFile| source.directory.handle.metadata_of(source.name.as_os_str());

@@ -158,6 +158,8 @@ impl SourceFile {
 pub(super) struct GroupWork {
     pub(super) directories: DirectoryTable,
     pub(super) files: Vec<SourceFile>,
+    /// A lost connection ended it once: what was listed may be of long ago.
+    pub(super) was_interrupted: bool,
 }
 
 /// A file of two chunks or more.
@@ -693,7 +695,7 @@ impl Builder {
             return None;
         }
         let directories = DirectoryTable::new(table).expect("the walk keeps the limits of a table");
-        Some(GroupWork { directories, files })
+        Some(GroupWork { directories, files, was_interrupted: false })
     }
 }
 
