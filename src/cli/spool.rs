@@ -31,6 +31,8 @@ pub(super) async fn take(arguments: &InputArguments, disk: &dyn Disk) -> Result<
         let words = format!("cannot keep standard input in {}: {error}", directory.display());
         Stop(words, Some("choose a directory with enough room by --spool-dir"), ExitCode::FileIo)
     };
+    // Taken over before there is a spool that a signal would leave behind.
+    let stopped = stop_signal();
     let spool = disk.make_spool(&directory, &arguments.stdin_name).map_err(|error| in_directory(&error))?;
     let mut file = spool.writer().map_err(|error| in_directory(&error))?;
     let taking = tokio::task::spawn_blocking(move || {
@@ -54,7 +56,7 @@ pub(super) async fn take(arguments: &InputArguments, disk: &dyn Disk) -> Result<
     let taken = tokio::select! {
         taken = taking => taken.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())),
         // The spool goes with this future; the thread that still reads ends with the process.
-        code = stop_signal() => return Err(Stop("interrupted: nothing was sent".to_owned(), None, code)),
+        code = stopped => return Err(Stop("interrupted: nothing was sent".to_owned(), None, code)),
     };
     match taken {
         Ok((_, 0)) if !arguments.allow_empty => {
