@@ -7,15 +7,16 @@ mod one_send;
 use std::fmt::{self, Debug};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use one_send::OneSend;
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
-use rustix::net::sockopt::{ip_mtu, ipv6_mtu};
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use rustix::net::sockopt::{self, ip_mtu, ipv6_mtu};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-/// Kernel buffer asked for in each direction, in bytes; the kernel may give less (net.core.rmem_max, wmem_max).
+/// Kernel buffer asked for in each direction, in bytes.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 
 /// What carries packets.
@@ -104,6 +105,37 @@ fn known_to_kernel(to: SocketAddr) -> Option<u16> {
     Some(u16::try_from(payload_bytes).unwrap_or(u16::MAX))
 }
 
+/// Asks the kernel for room for packets that nobody has taken yet. Root gets what it asks for, another user as much as the host
+/// allows (socket(7)). Less is no error: packets are lost where the way is fast, and sent again.
+fn enlarge_buffers(socket: &impl AsFd) {
+    let asked = SOCKET_BUFFER_BYTES;
+    let forced = sockopt::set_socket_recv_buffer_size_force(socket, asked);
+    forced.or_else(|_| sockopt::set_socket_recv_buffer_size(socket, asked)).ok();
+    let forced = sockopt::set_socket_send_buffer_size_force(socket, asked);
+    forced.or_else(|_| sockopt::set_socket_send_buffer_size(socket, asked)).ok();
+    for (setting, given) in [
+        ("net.core.rmem_max", sockopt::socket_recv_buffer_size(socket)),
+        ("net.core.wmem_max", sockopt::socket_send_buffer_size(socket)),
+    ] {
+        // Linux answers twice what counts, the other half being for its own bookkeeping.
+        if let Some(hint) = given.ok().and_then(|given| buffer_hint(setting, given / 2)) {
+            tracing::info!("{hint}");
+        }
+    }
+}
+
+/// What to do where the kernel gave a socket so many bytes.
+fn buffer_hint(setting: &str, given_bytes: usize) -> Option<String> {
+    (given_bytes < SOCKET_BUFFER_BYTES).then(|| {
+        format!(
+            "the kernel gives a socket {} KiB for packets where {} KiB are asked for: a fast way may lose some; hint: sysctl \
+             -w {setting}={SOCKET_BUFFER_BYTES}",
+            given_bytes >> 10,
+            SOCKET_BUFFER_BYTES >> 10,
+        )
+    })
+}
+
 /// The sockets of another door, under this control of congestion.
 #[derive(Clone, Debug)]
 pub struct Controlled {
@@ -159,9 +191,7 @@ impl Packets for PassedSocket {
     fn socket(&self, _address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let passed = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let socket = passed.ok_or_else(|| io::Error::other("the socket that was passed is in use"))?;
-        // It can be of any size; where it may not be changed the transfer is only slower.
-        let asked = SockRef::from(&socket);
-        asked.set_recv_buffer_size(SOCKET_BUFFER_BYTES).and(asked.set_send_buffer_size(SOCKET_BUFFER_BYTES)).ok();
+        enlarge_buffers(&socket);
         Ok(OneSend::over(TokioRuntime.wrap_udp_socket(socket)?))
     }
 
@@ -176,9 +206,7 @@ impl Packets for UdpPackets {
         if address.is_ipv6() {
             socket.set_only_v6(false)?;
         }
-        // Less than asked for is no error: the transfer is only slower.
-        socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
-        socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
+        enlarge_buffers(&socket);
         socket.bind(&SockAddr::from(address))?;
         Ok(OneSend::over(TokioRuntime.wrap_udp_socket(socket.into())?))
     }
@@ -287,6 +315,23 @@ mod tests {
             Controlled { inner: Arc::new(UdpPackets), congestion: Congestion::Cubic }.path_knowledge()(here),
             Some(inside)
         );
+    }
+
+    #[test]
+    fn a_small_buffer_is_told_with_what_to_do_about_it_and_a_large_one_is_not() {
+        let hint = buffer_hint("net.core.rmem_max", 212_992).unwrap();
+        assert!(hint.contains("208 KiB") && hint.ends_with("hint: sysctl -w net.core.rmem_max=4194304"), "{hint}");
+        assert_eq!(buffer_hint("net.core.rmem_max", SOCKET_BUFFER_BYTES), None);
+    }
+
+    #[test]
+    fn the_kernel_is_asked_for_large_buffers() {
+        let socket = UdpSocket::bind(HERE).unwrap();
+        let of_kernel = |socket| sockopt::socket_recv_buffer_size(socket).unwrap();
+        let before = of_kernel(&socket);
+        sockopt::set_socket_recv_buffer_size(&socket, 4096).unwrap();
+        enlarge_buffers(&socket);
+        assert!(of_kernel(&socket) >= before, "as large as the host allows, which is its default at least");
     }
 
     #[tokio::test]
