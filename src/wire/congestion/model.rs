@@ -42,6 +42,8 @@ const EMPTY_FOR: Duration = Duration::from_millis(200);
 const EMPTY: f64 = 0.5;
 /// A round-trip time beyond so many smallest ones shows a queue: half of what a probe makes.
 const QUEUE_FROM: f64 = 1.125;
+/// A round-trip time longer by this share, and not by more than noise, is the same as the smallest one.
+const ROUND_TRIP_SAME: f64 = 1.0 / 64.0;
 /// What timers and schedulers add to any round-trip time.
 const ROUND_TRIP_NOISE: Duration = Duration::from_millis(1);
 /// Rounds in a row with a queue that nobody probed for, after which it is tried to let it run off.
@@ -275,10 +277,12 @@ impl Model {
         let Some(newest) = trips.of_acknowledgement.take() else { return };
         trips.newest = newest;
         self.round.smallest = Some(self.round.smallest.map_or(newest, |smallest| smallest.min(newest)));
-        if trips.smallest.is_none_or(|smallest| newest <= smallest) {
-            trips.smallest = Some(newest);
+        let smallest = trips.smallest.map_or(newest, |smallest| smallest.min(newest));
+        // A path that is seen empty again need not be emptied to see it.
+        if newest <= smallest + smallest.mul_f64(ROUND_TRIP_SAME).min(ROUND_TRIP_NOISE) {
             trips.smallest_at = now;
         }
+        trips.smallest = Some(smallest);
     }
 
     fn has_queue(&self) -> bool {
@@ -409,9 +413,11 @@ impl Model {
         (self.bandwidths.largest() as f64 * smallest.as_secs_f64() * times) as u64
     }
 
-    /// Bytes under way beside the product, so that the path does not run dry.
+    /// Bytes under way beside the product, so that the path does not run dry. What comes of timers and schedulers can be longer
+    /// than a short path, and makes the smallest round-trip time too small at times.
     fn extra(&self) -> u64 {
-        self.aggregation.extra().min(self.product(1.0)) + DATAGRAMS_EXTRA * self.datagram_bytes
+        let by_noise = (self.bandwidths.largest() as f64 * ROUND_TRIP_NOISE.as_secs_f64()) as u64;
+        self.aggregation.extra().min(self.product(1.0).max(by_noise)) + DATAGRAMS_EXTRA * self.datagram_bytes
     }
 
     fn set_window(&mut self) {

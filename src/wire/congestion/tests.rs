@@ -289,3 +289,20 @@ fn a_reduction_is_made_good_within_seconds_where_nobody_else_is() {
     link.run(2 * SECOND, 0);
     assert!(link.share(2 * SECOND) > 0.95, "{}", link.share(2 * SECOND));
 }
+
+#[test]
+fn a_round_trip_that_was_measured_too_short_does_not_starve_a_path() {
+    let mut link = Link::new(1000 * DATAGRAM);
+    (link.rate, link.length, link.round_trip) = (8 * DATAGRAM, Duration::from_millis(1), Duration::from_millis(2));
+    link.run(Duration::from_secs(1), 0);
+    link.model.acknowledged(
+        link.now,
+        link.now.checked_sub(Duration::from_micros(100)).unwrap(),
+        DATAGRAM,
+        link.round_trip,
+    );
+    link.model.acknowledgement_ended(link.now, link.in_flight(), false);
+    let time = Duration::from_secs(4);
+    link.run(time, 0);
+    assert!(link.share(time) > 0.8, "{}", link.share(time));
+}
