@@ -234,7 +234,10 @@ impl World {
         let Self { ways, nats, sockets, .. } = self;
         for way in ways.iter_mut().filter(|((_, to), _)| *to == host).map(|(_, way)| way) {
             while let Some(datagram) = way.passage.leave(now) {
-                let Datagram { bytes, damage, with: envelope, .. } = datagram;
+                let Datagram { bytes, damage, is_marked, with: mut envelope, .. } = datagram;
+                if is_marked && envelope.ecn.is_some() {
+                    envelope.ecn = Some(EcnCodepoint::Ce);
+                }
                 let Envelope { source, destination, checksum, .. } = envelope;
                 let found = udp_checksum(source, destination, &bytes);
                 if found != checksum && !damage.is_some_and(|damage| damage.makes_checksum_anew()) {

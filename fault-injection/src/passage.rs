@@ -18,6 +18,9 @@ pub struct Trouble {
     pub rate_bytes_per_second: Option<u64>,
     /// Bytes that wait for their turn under a rate; what comes then is dropped.
     pub queue_bytes: u64,
+    /// A datagram that finds more bytes than these before it is marked, if its sender allows that, as by a router that tells of
+    /// its queue before it is full (RFC 3168).
+    pub marked_from_bytes: Option<u64>,
     /// From the last byte's departure to its arrival.
     pub delay: Duration,
     /// Longer datagrams (bytes of UDP payload) vanish without a word.
@@ -45,6 +48,7 @@ impl Default for Trouble {
         Self {
             rate_bytes_per_second: None,
             queue_bytes: 256 << 10,
+            marked_from_bytes: None,
             delay: Duration::ZERO,
             mtu_bytes: None,
             blackouts: Vec::new(),
@@ -212,6 +216,8 @@ pub struct Counts {
     pub too_long: u64,
     /// Vanished because the queue was full.
     pub overflowed: u64,
+    /// Met a queue of which their receiver is to be told.
+    pub marked: u64,
     /// Left twice.
     pub doubled: u64,
     /// Were overtaken.
@@ -253,6 +259,8 @@ pub struct Datagram<T> {
     pub bytes: Vec<u8>,
     /// What was done to them.
     pub damage: Option<Damage>,
+    /// Whether it met a queue of which its receiver is to be told.
+    pub is_marked: bool,
     /// The carrier's.
     pub with: T,
 }
@@ -318,7 +326,7 @@ impl<T: Clone> Passage<T> {
             if let Some(damage) = damage {
                 self.note(number, Happened::Damaged(damage));
             }
-            let datagram = Datagram { number, bytes, damage, with };
+            let datagram = Datagram { number, bytes, damage, is_marked: false, with };
             if fate.doubled {
                 self.note(number, Happened::Doubled);
                 self.schedule(now, datagram.clone());
@@ -371,7 +379,7 @@ impl<T: Clone> Passage<T> {
     }
 
     /// Gives a datagram its turn under the rate, or drops it where the queue is full.
-    fn schedule(&mut self, now: Duration, datagram: Datagram<T>) {
+    fn schedule(&mut self, now: Duration, mut datagram: Datagram<T>) {
         let mut departs = now;
         if let Some(rate) = self.trouble.rate_bytes_per_second {
             let length = datagram.bytes.len() as u64;
@@ -381,6 +389,8 @@ impl<T: Clone> Passage<T> {
             if waiting_bytes > 0 && waiting_bytes + u128::from(length) > u128::from(self.trouble.queue_bytes) {
                 return self.note(datagram.number, Happened::Overflowed);
             }
+            datagram.is_marked = self.trouble.marked_from_bytes.is_some_and(|from| waiting_bytes > u128::from(from));
+            self.counts.marked += u64::from(datagram.is_marked);
             self.counts.waited += starts - now;
             departs = starts + Duration::from_nanos(length.saturating_mul(1_000_000_000) / rate.max(1));
             self.busy_until = departs;

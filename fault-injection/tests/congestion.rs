@@ -36,6 +36,8 @@ struct Link {
     /// What may wait before it, in bandwidth-delay products.
     queue: f64,
     lost: f64,
+    /// What may wait before packets are marked, likewise.
+    marked_from: Option<f64>,
 }
 
 impl Link {
@@ -50,6 +52,7 @@ impl Link {
             rate_bytes_per_second: Some(self.bytes_per_second() as u64),
             queue_bytes: (product * self.queue) as u64,
             lost: self.lost,
+            marked_from_bytes: self.marked_from.map(|from| (product * from) as u64),
             ..back.clone()
         };
         let network = Network::new(1);
@@ -100,6 +103,10 @@ struct Alone {
     sent: f64,
     /// Time in the queue, in round trips of the empty link, on average.
     queued: f64,
+    /// Packets that found the queue full.
+    dropped: u64,
+    /// Packets that were marked.
+    marked: u64,
 }
 
 /// One flow on a link, of as much as that carries in so many seconds.
@@ -113,6 +120,8 @@ async fn alone(link: Link, congestion: Congestion, seconds: u64) -> Alone {
         share: content / link.bytes_per_second() / network.now().as_secs_f64(),
         sent: sent as f64 / content,
         queued: counts.waited.as_secs_f64() / counts.left as f64 / link.round_trip.as_secs_f64(),
+        dropped: counts.overflowed,
+        marked: counts.marked,
     }
 }
 
@@ -133,7 +142,8 @@ async fn beside(link: Link, [first, second]: [Congestion; 2], later: Duration, s
     })
 }
 
-const NEAR: Link = Link { megabits: 20, round_trip: Duration::from_millis(20), queue: 1.0, lost: 0.0 };
+const NEAR: Link =
+    Link { megabits: 20, round_trip: Duration::from_millis(20), queue: 1.0, lost: 0.0, marked_from: None };
 const FAR: Link = Link { round_trip: Duration::from_millis(100), ..NEAR };
 
 /// Each length of queue, and each share that is lost by chance.
@@ -172,6 +182,20 @@ async fn in_a_deep_queue_it_waits_a_fraction_of_what_cubic_does() {
     let link = Link { queue: 4.0, ..NEAR };
     let (careful, cubic) = (alone(link, Congestion::Careful, 8).await, alone(link, Congestion::Cubic, 8).await);
     assert!(careful.queued * 4.0 < cubic.queued, "{careful:?} {cubic:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_that_marks_is_answered_before_its_queue_is_full() {
+    for link in [NEAR, FAR] {
+        let silent = alone(Link { queue: 4.0, ..link }, Congestion::Careful, 8).await;
+        for marked_from in [0.25, 0.5, 1.0] {
+            let link = Link { queue: 4.0, marked_from: Some(marked_from), ..link };
+            let alone = alone(link, Congestion::Careful, 8).await;
+            println!("{link:?} {alone:.3?}");
+            assert!(alone.marked > 0 && alone.dropped == 0, "{link:?} {alone:?}");
+            assert!(alone.queued < silent.queued && alone.share > 0.85, "{link:?} {alone:?} {silent:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -67,6 +67,18 @@ fn the_shares_none_and_all_are_exact() {
 }
 
 #[test]
+fn what_finds_more_than_so_many_bytes_before_it_is_marked_and_arrives() {
+    let rate_bytes_per_second = Some(1_000_000);
+    let mut passage = passage(Trouble { rate_bytes_per_second, marked_from_bytes: Some(2000), ..Trouble::default() });
+    for number in 1..=5 {
+        passage.enter(Duration::ZERO, vec![0; 1000], number);
+    }
+    let left = std::iter::from_fn(|| passage.leave(5 * MILLISECOND));
+    assert_eq!(left.map(|datagram| datagram.is_marked).collect::<Vec<_>>(), [false, false, false, true, true]);
+    assert_eq!(passage.counts().marked, 2);
+}
+
+#[test]
 fn a_late_datagram_is_overtaken_by_as_many_as_was_said() {
     let mut passage = passage(Trouble { late: 0.05, late_by: 3, ..Trouble::default() });
     let order = order(&mut passage, 200);
