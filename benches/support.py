@@ -180,18 +180,17 @@ def differences(source, target):
 def same_bytes(source, target):
     """Whether two files hold the same, compared in large blocks."""
     with open(source, "rb", buffering=0) as one, open(target, "rb", buffering=0) as other:
-        if os.fstat(one.fileno()).st_size != os.fstat(other.fileno()).st_size:
+        length = os.fstat(one.fileno()).st_size
+        if length != os.fstat(other.fileno()).st_size:
             return False
-        blocks = bytearray(BLOCK_BYTES), bytearray(BLOCK_BYTES)
+        # Memory for a large block takes longer to make than a small file to read.
+        block_bytes = min(BLOCK_BYTES, length + 1)
+        blocks = memoryview(bytearray(block_bytes)), memoryview(bytearray(block_bytes))
         while True:
             lengths = [file.readinto(block) for file, block in zip((one, other), blocks)]
-            if lengths[0] != lengths[1]:
+            if lengths[0] != lengths[1] or blocks[0][: lengths[0]] != blocks[1][: lengths[0]]:
                 return False
-            if lengths[0] < BLOCK_BYTES:
-                blocks = blocks[0][: lengths[0]], blocks[1][: lengths[0]]
-            if blocks[0] != blocks[1]:
-                return False
-            if lengths[0] < BLOCK_BYTES:
+            if lengths[0] < block_bytes:
                 return True
 
 
