@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import figures
 import support
 import tools
 from support import MIB
@@ -147,12 +148,12 @@ def again(options):
 
 
 def changed(options):
-    def every(bench, place):
+    def every(bench, _place):
         return [
             tools.rsync_ssh(bench),
             tools.rsync_ssh(bench, "--inplace"),
-            tools.rsync_daemon(bench, place),
             tools.careful(bench),
+            tools.careful(bench, *figures.SMALL_CHUNKS.split()),
         ]
 
     length_bytes = options.big_mib * MIB
@@ -162,7 +163,7 @@ def changed(options):
     step = length_bytes // CHANGED_REGIONS
     many = [(number * step + ODD_BYTES, share // CHANGED_REGIONS) for number in range(CHANGED_REGIONS)]
     points = []
-    for label, regions in (("one region", one), (f"{CHANGED_REGIONS} regions", many)):
+    for label, regions in ((figures.ONE_REGION, one), (f"{CHANGED_REGIONS} regions", many)):
         point = big_file(options.big_mib)
         point.label = label
         point.changed_bytes = sum(length for _, length in regions)

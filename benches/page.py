@@ -142,8 +142,11 @@ def goals(measured):
 LIMITS = """
 Seconds are until everything is durable. Limits: *disk* is what the disk alone takes, past the page cache, to write as much
 once and to read it twice at the same time (the second read of the source, the read-back); *CPU* is the CPU time of the run
-spread over all cores; *link* is its rate. What follows is how far the run is from the slower of them.
-"""
+spread over all cores; *content* is what of a link it can take at most, {content} of the {packet} bytes of a packet, the rest being
+the headers of IP and UDP and what QUIC adds. What follows is how far the run is from the slower of them.
+""".format(
+    content=figures.PACKET_BYTES - figures.IP_UDP_BYTES - figures.QUIC_BYTES, packet=figures.PACKET_BYTES
+)
 
 
 def case_tables(shown):
@@ -231,34 +234,36 @@ def growth_table(shown):
 
 
 def links(measured):
-    settings = measured["settings"]
+    runs = measured["settings"]["runs"]
     for case in measured["cases"]:
-        size = f"{settings['link_mib']} MiB; " if "link_mib" in settings else ""
-        yield f"\n{figures.link_title(case)}; {size}medians of {settings['runs']}, tools in turn.\n\n"
-        header = ["tool", "seconds", "of the link", "on the wire", "left to TCP", "in the queue", "peak MiB"]
+        yield f"\n{figures.link_title(case)}; {case['mib']} MiB; medians of {runs}, tools in turn.\n\n"
+        header = ["tool", "until its end", "content, of the link", "with headers", "on the wire", "left to TCP"]
+        header += ["in the queue", "peak MiB"]
         middles = figures.link_medians(case)
         rows = []
-        for tool in dict.fromkeys(run["tool"] for run in case["runs"]):
-            if tool not in middles:
-                rows.append([bold(tool), f"failed, or took over {settings.get('link_limit', '?')} s", *[""] * 5])
-                continue
-            middle = middles[tool]
-            beside = case["beside_tcp"]
-            peaks = [
-                max(run["peak_mib"].values()) for run in case["runs"] if run["tool"] == tool and run.get("peak_mib")
-            ]
-            rows.append(
-                [
-                    bold(tool),
-                    f"{middle['seconds']:.1f} s",
-                    percent(middle["share"]),
-                    "" if beside else f"{middle['wire']:.3f}",
-                    percent(middle["beside"]) if beside else "",
-                    f"{middle['queued']:.1f} ms",
-                    f"{max(peaks):.0f}" if peaks else "",
-                ]
-            )
+        for tool in case["tools"]:
+            of_tool = [run for run in case["runs"] if run["tool"] == tool]
+            if tool in case["absent"]:
+                cells = [f"not here: {case['absent'][tool]}", *[""] * 6]
+            elif tool not in middles:
+                cells = [f"**failed**: {of_tool[0].get('words', 'other bytes')}", *[""] * 6]
+            else:
+                cells = link_cells(case, of_tool, middles[tool])
+            rows.append([bold(tool), *cells])
         yield from table(header, rows)
+
+
+def link_cells(case, runs, middle):
+    """Behind the name of a tool."""
+    peaks = [max(run["peak_mib"].values()) for run in runs if run.get("peak_mib")]
+    return [
+        figures.link_seconds(case, runs, middle),
+        *(percent(middle[word]) if word in middle else "" for word in ("share", "packets_share")),
+        f"{middle['wire']:.3f}" if "wire" in middle else "",
+        percent(middle["beside"]) if "beside" in middle else "",
+        f"{middle['queued']:.1f} ms",
+        f"{max(peaks):.0f}" if peaks else "",
+    ]
 
 
 def profile(measured):

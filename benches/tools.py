@@ -263,6 +263,7 @@ def versions(careful_program):
         "cp": ["cp", "--version"],
         "rsync": ["rsync", "--version"],
         "ssh": ["ssh", "-V"],
+        "qcp": ["qcp", "--version"],
         "careful-send": [str(careful_program), "--version"],
     }
     lines = {name: support.first_line(*command) for name, command in asked.items()}
