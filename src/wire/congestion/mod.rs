@@ -46,6 +46,12 @@ impl ControllerFactory for CarefulFactory {
 #[derive(Clone, Debug)]
 struct Careful(Model);
 
+/// The time by the clock. What quinn tells was read before it took the packets from the socket: where its thread had to wait
+/// meanwhile, some of them came later than that, and a path of a millisecond would look like one of half of it.
+fn not_before(told: Instant) -> Instant {
+    told.max(tokio::time::Instant::now().into_std())
+}
+
 impl Controller for Careful {
     /// The bytes are those of the whole batch so far, again with each packet of it: they cannot be added up.
     fn on_sent(&mut self, now: Instant, _batch_bytes: u64, _last_packet_number: u64) {
@@ -53,11 +59,11 @@ impl Controller for Careful {
     }
 
     fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, _app_limited: bool, rtt: &RttEstimator) {
-        self.0.acknowledged(now, sent, bytes, rtt.get());
+        self.0.acknowledged(not_before(now), sent, bytes, rtt.get());
     }
 
     fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, _largest: Option<u64>) {
-        self.0.acknowledgement_ended(now, in_flight, app_limited);
+        self.0.acknowledgement_ended(not_before(now), in_flight, app_limited);
     }
 
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, is_persistent_congestion: bool, lost_bytes: u64) {
@@ -95,5 +101,21 @@ impl Controller for Careful {
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
+    }
+}
+
+#[cfg(test)]
+mod time_tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_time_that_was_read_before_the_packets_came_is_put_right() {
+        let told = Instant::now();
+        let packets_came = std::iter::repeat_with(Instant::now).find(|now| *now > told).unwrap();
+        assert!(not_before(told) >= packets_came);
+        let later = told + Duration::from_secs(3600);
+        assert_eq!(not_before(later), later);
     }
 }
