@@ -46,6 +46,9 @@ const QUEUE_FROM: f64 = 1.125;
 const ROUND_TRIP_SAME: f64 = 1.0 / 64.0;
 /// What timers and schedulers add to any round-trip time.
 const ROUND_TRIP_NOISE: Duration = Duration::from_millis(1);
+/// What they add at times, where both hosts are busy with the content: so much of a short path's rate is under way beside its
+/// product, if acknowledgements come as unevenly. A switch of a local network holds as much.
+const ROUND_TRIP_BUSY: Duration = Duration::from_millis(3);
 /// Rounds in a row with a queue that nobody probed for, after which it is tried to let it run off.
 const QUEUE_ROUNDS: u32 = 2;
 /// Rounds in a row without a queue after which the others are gone.
@@ -299,11 +302,10 @@ impl Model {
 
     /// Bytes that this side lets queue by itself.
     fn own_queue(&self) -> u64 {
-        let few = DATAGRAMS_EXTRA * self.datagram_bytes;
         match self.phase {
             Phase::Compete { .. } | Phase::Empty { .. } => 0,
-            Phase::Settle { .. } => few,
-            _ => self.extra().min(self.product(PROBE - 1.0).max(few)),
+            Phase::Settle { .. } => self.least_extra(),
+            _ => self.extra().min(self.product(PROBE - 1.0).max(self.least_extra())),
         }
     }
 
@@ -413,11 +415,16 @@ impl Model {
         (self.bandwidths.largest() as f64 * smallest.as_secs_f64() * times) as u64
     }
 
-    /// Bytes under way beside the product, so that the path does not run dry. What comes of timers and schedulers can be longer
-    /// than a short path, and makes the smallest round-trip time too small at times.
+    /// Bytes under way beside the product, so that the path does not run dry.
     fn extra(&self) -> u64 {
-        let by_noise = (self.bandwidths.largest() as f64 * ROUND_TRIP_NOISE.as_secs_f64()) as u64;
-        self.aggregation.extra().min(self.product(1.0).max(by_noise)) + DATAGRAMS_EXTRA * self.datagram_bytes
+        self.aggregation.extra().min(self.product(1.0)).max(self.least_extra())
+    }
+
+    /// The same where no queue is wanted: what comes of timers and schedulers is none, and on a short path it is more than the
+    /// product.
+    fn least_extra(&self) -> u64 {
+        let busy = (self.bandwidths.largest() as f64 * ROUND_TRIP_BUSY.as_secs_f64()) as u64;
+        self.aggregation.extra().min(busy) + DATAGRAMS_EXTRA * self.datagram_bytes
     }
 
     fn set_window(&mut self) {
@@ -430,7 +437,7 @@ impl Model {
             // The first measurements are of few packets.
             Phase::Startup => self.product(STARTUP).max(self.first_window) + self.extra(),
             Phase::Drain => self.product(DRAIN) + few,
-            Phase::Settle { .. } => self.product(1.0) + few,
+            Phase::Settle { .. } => self.product(1.0) + self.least_extra(),
             Phase::Cruise { .. } => self.product(1.0) + self.extra(),
             Phase::Probe => self.product(PROBE) + self.extra(),
             Phase::Compete { .. } => self.bound.map_or(self.product(1.0), |bound| bound.window()),
