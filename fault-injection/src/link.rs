@@ -2,7 +2,8 @@
 //!
 //! Whatever speaks IP goes over it, so TCP tools and careful meet the same rate, delay, queue and losses. Root only; nothing
 //! of the host's own network is touched, and everything is gone in the end. What leaves does so within a fraction of a
-//! millisecond of its time: a thread that waits is not woken sooner. **Packets are read only for their length.**
+//! millisecond of its time: a thread that waits is not woken sooner. Both hosts may hand over many packets in one piece, as to a
+//! network card (segmentation offload): each packet in it has a fate of its own. **Packets are read only for their length.**
 
 use std::io;
 use std::process::Command;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use tun::AbstractDevice as _;
+use tun_rs::{DeviceBuilder, GROTable, SyncDevice, VIRTIO_NET_HDR_LEN};
 
 use crate::passage::{Counts, Passage, Trouble};
 
@@ -22,8 +23,12 @@ pub const ADDRESSES_IPV6: [&str; 2] = ["fd77::1", "fd77::2"];
 const DEVICE: &str = "wire";
 /// Packets that may wait in a device until they are read: one that the kernel drops would be no fault of the plan.
 const DEVICE_QUEUE_PACKETS: u32 = 10_000;
-/// No IP packet is longer.
+/// No IP packet is longer, nor a piece of several.
 const PACKET_BYTES_MAX: usize = 65_535;
+/// The most packets of one piece: as many as fit, each with 256 bytes at least.
+const PACKETS_MAX: usize = 256;
+/// Packets that leave together, if it is time for so many: a device takes as much in one piece.
+const LEAVING_MAX: usize = 44;
 
 /// What a link is to be.
 #[derive(Clone, Debug)]
@@ -53,7 +58,8 @@ impl Link {
         let ways = [way("to-right"), way("to-left")];
         for (way, from, to) in [(&ways[0], 0, 1), (&ways[1], 1, 0)] {
             let (entering, from) = (Arc::clone(way), Arc::clone(&devices[from]));
-            thread::Builder::new().spawn(move || entering.take_in(&from))?;
+            let mtu_bytes = options.mtu_bytes;
+            thread::Builder::new().spawn(move || entering.take_in(&from, mtu_bytes))?;
             let (leaving, to) = (Arc::clone(way), Arc::clone(&devices[to]));
             thread::Builder::new().spawn(move || leaving.let_out(&to))?;
         }
@@ -92,12 +98,22 @@ impl Way {
     }
 
     /// Everything that the device has to send enters, until the device is gone.
-    fn take_in(&self, device: &tun::Device) {
-        let mut memory = vec![0; PACKET_BYTES_MAX];
-        while let Ok(length) = device.recv(&mut memory) {
+    fn take_in(&self, device: &SyncDevice, mtu_bytes: u16) {
+        let mut piece = vec![0; VIRTIO_NET_HDR_LEN + PACKET_BYTES_MAX];
+        let mut packets = vec![vec![0; usize::from(mtu_bytes)]; PACKETS_MAX];
+        let mut lengths = [0; PACKETS_MAX];
+        loop {
+            let count = match device.recv_multiple(&mut piece, &mut packets, &mut lengths, 0) {
+                Ok(count) => count,
+                // The kernel says so of a device that is gone.
+                Err(error) if error.raw_os_error().is_some() => return,
+                Err(_) => continue,
+            };
             let mut passage = self.passage();
             let before = passage.next();
-            passage.enter(self.start.elapsed(), memory[..length].to_vec(), ());
+            for (packet, &length) in packets.iter().zip(&lengths[..count]) {
+                passage.enter(self.start.elapsed(), packet[..length].to_vec(), ());
+            }
             // Faults are counted, not kept: there are as many as a long run makes.
             passage.take_faults();
             if passage.next() != before {
@@ -107,14 +123,28 @@ impl Way {
     }
 
     /// Everything whose time has come reaches the device.
-    fn let_out(&self, device: &tun::Device) {
+    fn let_out(&self, device: &SyncDevice) {
+        // Room for what is put together of all of them, as the library asks for it.
+        let room = || Vec::with_capacity(2 * VIRTIO_NET_HDR_LEN + PACKET_BYTES_MAX);
+        let mut leaving: Vec<Vec<u8>> = std::iter::repeat_with(room).take(LEAVING_MAX).collect();
+        let mut together = GROTable::new();
         let mut passage = self.passage();
         loop {
             let now = self.start.elapsed();
-            if let Some(packet) = passage.leave(now) {
+            let mut count = 0;
+            while count < LEAVING_MAX
+                && let Some(packet) = passage.leave(now)
+            {
+                let bytes = &mut leaving[count];
+                bytes.clear();
+                bytes.resize(VIRTIO_NET_HDR_LEN, 0);
+                bytes.extend_from_slice(&packet.bytes);
+                count += 1;
+            }
+            if count > 0 {
                 drop(passage);
                 // A host that takes no packets any more is one that has gone down.
-                device.send(&packet.bytes).ok();
+                device.send_multiple(&mut together, &mut leaving[..count], VIRTIO_NET_HDR_LEN).ok();
                 passage = self.passage();
                 continue;
             }
@@ -142,14 +172,15 @@ impl Namespace {
     }
 
     /// The device of the host with this number, made here and moved there.
-    fn device(&self, number: usize, mtu_bytes: u16) -> io::Result<Arc<tun::Device>> {
-        let mut configuration = tun::configure();
+    fn device(&self, number: usize, mtu_bytes: u16) -> io::Result<Arc<SyncDevice>> {
         // Address and state are set once it is in its namespace.
-        configuration.platform_config(|platform| {
-            platform.ensure_root_privileges(false);
-        });
-        let device = tun::create(&configuration).map_err(io::Error::other)?;
-        let made = device.tun_name().map_err(io::Error::other)?;
+        let device = DeviceBuilder::new()
+            .enable(false)
+            .with(|linux| {
+                linux.offload(true);
+            })
+            .build_sync()?;
+        let made = device.name()?;
         ip(&["link", "set", &made, "netns", &self.0])?;
         let (mtu, queue) = (mtu_bytes.to_string(), DEVICE_QUEUE_PACKETS.to_string());
         self.ip(&["link", "set", &made, "name", DEVICE, "mtu", &mtu, "txqueuelen", &queue])?;
