@@ -284,6 +284,8 @@ LINK_GOALS = {
 def link_title(case):
     """The link in words that need no other row."""
     rate = f"{case['bits_per_second'] / 1e6:g} Mbit/s, {2 * case['delay_milliseconds']:g} ms"
+    if case["queue_kib"]:
+        rate += f", a queue of {case['queue_kib']} KiB"
     if case["beside_tcp"]:
         return f"{rate}, beside one flow of TCP cubic"
     return f"{rate}, {100 * case['lost']:g} % lost" if case["lost"] else f"{rate}, no loss"
