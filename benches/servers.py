@@ -87,7 +87,7 @@ def start_sshd(state, servers, address=HERE, there=()):
     for name in ("host_key", "user_key"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", place / name], check=True)
     shutil.copy(place / "user_key.pub", place / "authorized_keys")
-    make_separation_directory(servers)
+    make_separation_directory()
     config = place / "sshd_config"
     config.write_text(SSHD_CONFIG.format(place=place, state=state, address=address))
 
@@ -134,12 +134,11 @@ BatchMode yes
 """
 
 
-def make_separation_directory(servers):
-    """Where sshd runs as root it wants this directory, which a machine without a running sshd may lack."""
-    directory = Path("/run/sshd")
-    if os.geteuid() == 0 and not directory.exists():
-        directory.mkdir(mode=0o755)
-        servers.callback(directory.rmdir)
+def make_separation_directory():
+    """Where sshd runs as root it wants this directory, which a machine without a running sshd may lack. It stays: by now
+    another sshd may want it, too."""
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
 
 
 def start_server(command, servers):
