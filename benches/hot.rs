@@ -1,11 +1,16 @@
-//! The functions that run once for every chunk, every 512 chunks, or every group of small files, each alone on one core.
+//! The functions that run once for every chunk, every 512 chunks, every group of small files, or every packet, each alone on
+//! one core.
 //!
 //! **No disk, no network, no thread here:** what they cost together in a transfer is what `benches/compare` measures.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use careful::hash::{PieceHash, Position, Root};
 use careful::protocol::entry::{Attributes, DirectoryTable, FileEntry, Name};
 use careful::protocol::limits::{CHUNK_BYTES_DEFAULT, GROUP_FILES_MAX, HASHES_PER_MESSAGE_MAX};
 use careful::protocol::message::{ChunkHeader, FromReceiver, FromSender, GroupFile, IndexedHash, from_wire, to_wire};
+use careful::wire::congestion::model::Model;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 
@@ -82,6 +87,66 @@ fn group_offer_from_wire(bencher: Bencher<'_, '_>) {
     bencher
         .counter(ItemsCount::new(GROUP_FILES_MAX))
         .bench(|| from_wire::<FromSender>(black_box(&wire[4..])).expect("what was encoded decodes"));
+}
+
+/// What the control of congestion does for a MiB: 722 packets sent, one in a hundred lost, the others acknowledged ten at a time,
+/// on a path of 500 Mbit/s and 100 ms that is full.
+#[divan::bench]
+fn control_of_congestion_for_a_mib(bencher: Bencher<'_, '_>) {
+    let mut path = FullPath::new();
+    bencher.counter(ItemsCount::new(PACKETS_PER_MIB)).bench_local(|| path.carry(PACKETS_PER_MIB));
+}
+
+const PACKET_BYTES: u64 = 1452;
+const PACKETS_PER_MIB: usize = 722;
+const ROUND_TRIP: Duration = Duration::from_millis(100);
+/// At 500 Mbit/s.
+const EVERY_PACKET: Duration = Duration::from_nanos(23_232);
+
+/// A sender that always has as much under way as its model of the path allows, and time that goes on with each packet.
+struct FullPath {
+    model: Model,
+    now: Instant,
+    out: VecDeque<Instant>,
+    acknowledged: u64,
+}
+
+impl FullPath {
+    fn new() -> Self {
+        let now = Instant::now();
+        let mut path = Self {
+            model: Model::new(now, PACKET_BYTES, 32 * PACKET_BYTES),
+            now,
+            out: VecDeque::new(),
+            acknowledged: 0,
+        };
+        // Past the exploration of the path.
+        path.carry(400 * PACKETS_PER_MIB);
+        path
+    }
+
+    fn carry(&mut self, packets: usize) {
+        for _ in 0..packets {
+            self.now += EVERY_PACKET;
+            while (self.out.len() as u64 + 1) * PACKET_BYTES < self.model.window() {
+                self.model.sent(self.now);
+                self.out.push_back(self.now);
+            }
+            if self.out.front().is_none_or(|sent| *sent + ROUND_TRIP > self.now) {
+                continue;
+            }
+            let sent = self.out.pop_front().expect("it was looked at");
+            self.acknowledged += 1;
+            if self.acknowledged.is_multiple_of(100) {
+                self.model.lost(self.now, sent, PACKET_BYTES);
+                continue;
+            }
+            self.model.acknowledged(self.now, sent, PACKET_BYTES, ROUND_TRIP);
+            if self.acknowledged.is_multiple_of(10) {
+                self.model.acknowledgement_ended(self.now, self.out.len() as u64 * PACKET_BYTES, false);
+            }
+        }
+    }
 }
 
 fn group_offer() -> FromSender {

@@ -4,7 +4,7 @@
 //! receiving half. **No files, no decisions about a transfer, no X.509.**
 
 mod call;
-mod congestion;
+pub mod congestion;
 pub mod connection;
 pub mod endpoint;
 mod fixed_window;

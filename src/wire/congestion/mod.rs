@@ -6,7 +6,7 @@ mod cubic;
 mod delivery;
 mod filters;
 mod losses;
-mod model;
+pub mod model;
 #[cfg(test)]
 mod tests;
 

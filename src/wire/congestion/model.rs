@@ -86,7 +86,7 @@ pub(super) enum Phase {
 
 /// The path as it was found, and what follows from it.
 #[derive(Clone, Debug)]
-pub(super) struct Model {
+pub struct Model {
     datagram_bytes: u64,
     first_window: u64,
     window: u64,
@@ -137,7 +137,8 @@ struct Startup {
 
 impl Model {
     /// A path of which nothing is known; sizes in bytes.
-    pub(super) fn new(now: Instant, datagram_bytes: u64, first_window: u64) -> Self {
+    #[must_use]
+    pub fn new(now: Instant, datagram_bytes: u64, first_window: u64) -> Self {
         Self {
             datagram_bytes,
             first_window,
@@ -163,7 +164,8 @@ impl Model {
     }
 
     /// Bytes that may be under way.
-    pub(super) fn window(&self) -> u64 {
+    #[must_use]
+    pub fn window(&self) -> u64 {
         self.window
     }
 
@@ -188,14 +190,14 @@ impl Model {
     }
 
     /// A packet goes out.
-    pub(super) fn sent(&mut self, now: Instant) {
+    pub fn sent(&mut self, now: Instant) {
         self.delivery.sent(now, self.in_flight == 0);
         // How much it was is told with the next acknowledgement.
         self.in_flight = self.in_flight.max(1);
     }
 
     /// A packet that was sent at this time arrived; the smoothed round-trip time is the one before it.
-    pub(super) fn acknowledged(&mut self, now: Instant, sent: Instant, bytes: u64, smoothed: Duration) {
+    pub fn acknowledged(&mut self, now: Instant, sent: Instant, bytes: u64, smoothed: Duration) {
         self.delivery.acknowledged(now, sent, bytes);
         self.aggregation.acknowledged(now, bytes, self.bandwidths.largest());
         self.losses.delivered(bytes, self.has_queue());
@@ -213,7 +215,7 @@ impl Model {
     }
 
     /// An acknowledgement was read to its end; so much is under way. `app_limited` if there is no more to send.
-    pub(super) fn acknowledgement_ended(&mut self, now: Instant, in_flight: u64, app_limited: bool) {
+    pub fn acknowledgement_ended(&mut self, now: Instant, in_flight: u64, app_limited: bool) {
         self.in_flight = in_flight;
         self.take_round_trip(now);
         let shortest = self.round_trips.smallest.unwrap_or_default();
@@ -230,7 +232,7 @@ impl Model {
     }
 
     /// So many bytes were found lost, the last of them sent at this time.
-    pub(super) fn lost(&mut self, now: Instant, sent: Instant, bytes: u64) {
+    pub fn lost(&mut self, now: Instant, sent: Instant, bytes: u64) {
         let seen = Seen {
             delivered: self.delivery.delivered(),
             in_flight: self.in_flight,
