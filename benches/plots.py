@@ -178,7 +178,9 @@ def links(case):
 
 def short(title):
     """A title in lines that fit under a bar."""
-    return title.replace(", beside", ",\nbeside").replace(" of TCP", "\nof TCP")
+    for words in (", beside", ", a queue", ", no loss"):
+        title = title.replace(words, "," + "\n" + words[2:])
+    return title.replace(" of TCP", "\nof TCP")
 
 
 def colors_of(tools):
