@@ -12,13 +12,12 @@ MIB = 1 << 20
 MEMORY_MAX_MIB = 256
 # Between two sizes of a series that is called flat: medians of few runs differ by as much.
 FLAT = 1.10
-# Of a packet: all of it, the headers of IP and UDP, and what QUIC adds: short header with identifier and number (11), proof (16),
-# and head of the frame (7).
+# Of a packet: all of it, and what content can have of that. The rest are the headers of IP and UDP (28), and what QUIC adds: short
+# header with identifier and number (11), proof (16), and head of the frame (7).
 PACKET_BYTES = 1500
-IP_UDP_BYTES = 28
-QUIC_BYTES = 34
+CONTENT_BYTES = PACKET_BYTES - 28 - 11 - 16 - 7
 # What of a link content can take at most.
-CONTENT_SHARE_MAX = (PACKET_BYTES - IP_UDP_BYTES - QUIC_BYTES) / PACKET_BYTES
+CONTENT_SHARE_MAX = CONTENT_BYTES / PACKET_BYTES
 # Of the case where little changed: how careful-send is called for changes in many places.
 ONE_REGION = "one region"
 SMALL_CHUNKS = "--chunk-size 64KiB"

@@ -144,9 +144,7 @@ Seconds are until everything is durable. Limits: *disk* is what the disk alone t
 once and to read it twice at the same time (the second read of the source, the read-back); *CPU* is the CPU time of the run
 spread over all cores; *content* is what of a link it can take at most, {content} of the {packet} bytes of a packet, the rest being
 the headers of IP and UDP and what QUIC adds. What follows is how far the run is from the slower of them.
-""".format(
-    content=figures.PACKET_BYTES - figures.IP_UDP_BYTES - figures.QUIC_BYTES, packet=figures.PACKET_BYTES
-)
+""".format(content=figures.CONTENT_BYTES, packet=figures.PACKET_BYTES)
 
 
 def case_tables(shown):
