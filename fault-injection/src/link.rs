@@ -110,9 +110,9 @@ impl Way {
                 Err(_) => continue,
             };
             let mut passage = self.passage();
-            let before = passage.next();
+            let (now, before) = (self.start.elapsed(), passage.next());
             for (packet, &length) in packets.iter().zip(&lengths[..count]) {
-                passage.enter(self.start.elapsed(), packet[..length].to_vec(), ());
+                passage.enter(now, packet[..length].to_vec(), ());
             }
             // Faults are counted, not kept: there are as many as a long run makes.
             passage.take_faults();
