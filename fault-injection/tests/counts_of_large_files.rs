@@ -78,7 +78,7 @@ fn no_operation_of_the_disk_but_those_of_its_chunks_comes_more_often_for_a_longe
     for role in once {
         assert_eq!(of_file(role), 1, "{role:?}");
     }
-    assert_eq!(of_file(Role::FileSync), 1, "one flush covers all that is shorter than 64 MiB");
+    assert_eq!(of_file(Role::FileSync), 1, "one flush covers all that is shorter than 16 MiB");
     assert_eq!(of_file(Role::SourceOpen), 2, "once through the cache and once past it");
 }
 

@@ -102,8 +102,10 @@ pub mod limits {
     pub const LOOK_EVERY: Duration = Duration::from_millis(500);
     /// Looks in a row that find a piece between stages that have nothing to do: then it is lost, and asked for again.
     pub const LOOKS_UNTIL_LOST: u32 = 6;
-    /// Written bytes after which a file's data are flushed and read back while more arrives.
+    /// Written bytes after which a file's data are flushed and read back while more arrives; sooner where less is to come.
     pub const SYNC_EVERY_BYTES: u64 = 64 << 20;
+    /// With fewer bytes to come, what was written waits for the last flush.
+    pub const SYNC_LEAST_BYTES: u64 = 8 << 20;
     /// Hashes in one message.
     pub const HASHES_PER_MESSAGE_MAX: usize = 512;
     /// Times one piece that arrived wrong is sent again before its file fails. A way that swaps bytes once in a million, as

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::failure::Failure;
-use super::limits::SYNC_EVERY_BYTES;
+use super::limits::{SYNC_EVERY_BYTES, SYNC_LEAST_BYTES};
 use crate::chunk::{ChunkIndex, Geometry};
 use crate::hash::{PieceHash, Root};
 
@@ -273,8 +273,7 @@ impl FileReceiving {
                 self.sync = Syncing::Final;
                 return Some(Action::FinalSync);
             }
-            let unsynced_bytes = self.unsynced.len() as u64 * u64::from(self.geometry.chunk_size().bytes());
-            if self.trailing && unsynced_bytes >= SYNC_EVERY_BYTES {
+            if self.trailing && self.is_sync_due() {
                 self.syncing = std::mem::take(&mut self.unsynced);
                 self.sync = Syncing::Data;
                 return Some(Action::Sync);
@@ -292,6 +291,14 @@ impl FileReceiving {
         }
         let hashes: Option<Vec<_>> = self.chunks.iter().map(|chunk| chunk.read_back).collect();
         Root::from_chaining_values(&hashes?)
+    }
+
+    /// Whether what was written is worth a flush: towards the end less and less, so that little is to be read back after the
+    /// last one, which the sender waits for.
+    fn is_sync_due(&self) -> bool {
+        let bytes = |chunks: u64| chunks * u64::from(self.geometry.chunk_size().bytes());
+        let to_come = bytes(self.unstaged);
+        to_come >= SYNC_LEAST_BYTES && bytes(self.unsynced.len() as u64) >= to_come.min(SYNC_EVERY_BYTES)
     }
 
     fn needs_reading(&self, index: u64) -> bool {

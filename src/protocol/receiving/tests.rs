@@ -76,21 +76,50 @@ fn a_chunk_is_read_back_after_a_flush_and_reported_after_that() {
 
 #[test]
 fn reading_back_trails_the_writing_flush_by_flush() {
-    let mut receiving = receiving(FLUSHED_TOGETHER + 2, true);
+    let mut receiving = receiving(2 * FLUSHED_TOGETHER, true);
     for index in 0..FLUSHED_TOGETHER - 1 {
         assert_eq!(stage(&mut receiving, index, 0), []);
     }
     assert_eq!(stage(&mut receiving, FLUSHED_TOGETHER - 1, 0), [Action::Sync]);
     // Written while the flush is under way, so the next one covers it.
-    assert_eq!(stage(&mut receiving, FLUSHED_TOGETHER, 0), []);
-    assert_eq!(synced(&mut receiving), (0..READING_BACK_MAX as u64).map(|index| reading(index, 0)).collect::<Vec<_>>());
+    let last = [2 * FLUSHED_TOGETHER - 2, 2 * FLUSHED_TOGETHER - 1];
+    for index in FLUSHED_TOGETHER..last[0] {
+        assert_eq!(stage(&mut receiving, index, 0), []);
+    }
+    let first = (0..READING_BACK_MAX as u64).map(|index| reading(index, 0));
+    assert_eq!(synced(&mut receiving), first.chain([Action::Sync]).collect::<Vec<_>>());
     let next = READING_BACK_MAX as u64;
     assert_eq!(read_back(&mut receiving, 0, 0, right(0)), [report(0, 0, right(0)), reading(next, 0)]);
     for index in 1..FLUSHED_TOGETHER {
         read_back(&mut receiving, index, 0, right(index));
     }
-    assert_eq!(stage(&mut receiving, FLUSHED_TOGETHER + 1, 0), [Action::FinalSync]);
-    assert_eq!(synced(&mut receiving), [FLUSHED_TOGETHER, FLUSHED_TOGETHER + 1].map(|index| reading(index, 0)));
+    for index in last {
+        assert_eq!(stage(&mut receiving, index, 0), []);
+    }
+    assert_eq!(synced(&mut receiving)[READING_BACK_MAX..], [Action::FinalSync]);
+    for index in FLUSHED_TOGETHER..last[0] {
+        read_back(&mut receiving, index, 0, right(index));
+    }
+    assert_eq!(synced(&mut receiving), last.map(|index| reading(index, 0)));
+}
+
+#[test]
+fn towards_the_end_less_and_less_is_flushed_so_that_little_is_left_to_be_read_back() {
+    let mut receiving = receiving(2 * FLUSHED_TOGETHER, true);
+    let flushed_after: Vec<_> = (0..2 * FLUSHED_TOGETHER)
+        .filter(|&index| {
+            let is_flushed = stage(&mut receiving, index, 0).contains(&Action::Sync);
+            if is_flushed {
+                receiving.synced();
+            }
+            is_flushed
+        })
+        .map(|index| index + 1)
+        .collect();
+    let least = SYNC_LEAST_BYTES / u64::from(CHUNK_BYTES);
+    assert_eq!(flushed_after.first(), Some(&FLUSHED_TOGETHER));
+    assert_eq!(flushed_after.last(), Some(&(2 * FLUSHED_TOGETHER - least)));
+    assert_eq!(flushed_after.len(), 4, "{flushed_after:?}");
 }
 
 #[test]
