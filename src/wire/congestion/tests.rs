@@ -20,6 +20,8 @@ struct Link {
     rate: u64,
     queue: u64,
     length: Duration,
+    /// Bytes that leave in a step at most.
+    burst: u64,
     /// One datagram of so many is lost by chance.
     one_lost_of: u64,
     /// Steps after which acknowledgements are read again: hosts that are busy let them wait.
@@ -46,6 +48,7 @@ impl Link {
             rate: DATAGRAM,
             queue,
             length: Duration::from_millis(40),
+            burst: 10 * DATAGRAM,
             one_lost_of: u64::MAX,
             read_every: 1,
             waiting: VecDeque::new(),
@@ -80,9 +83,9 @@ impl Link {
     }
 
     fn send(&mut self, others: Others) {
-        // As QUIC's pacer: 1.25 windows per round trip, in bursts of at most ten.
+        // As QUIC's pacer: 1.25 windows per round trip, in bursts.
         let paced = self.model.window() * 5 / 4 / self.round_trip.as_millis() as u64;
-        let mut left = paced.clamp(2 * DATAGRAM, 10 * DATAGRAM);
+        let mut left = paced.clamp(2 * DATAGRAM, self.burst);
         while left >= DATAGRAM && self.in_flight() + DATAGRAM < self.model.window() {
             left -= DATAGRAM;
             self.model.sent(self.now);
@@ -156,6 +159,31 @@ fn exploring_queues_little_more_than_two_products() {
     let mut link = Link::new(1_000_000);
     link.run(SECOND, 0);
     assert!(link.largest_queue < 90_000, "{}", link.largest_queue);
+}
+
+#[test]
+fn the_rate_triples_in_each_round_up_to_a_mebibyte_and_then_doubles() {
+    let mut link = Link::new(100_000_000);
+    (link.rate, link.burst) = (1000 * DATAGRAM, 1000 * DATAGRAM);
+    let mut rounds = Vec::new();
+    for _ in 0..8 {
+        link.run(link.length + STEP, 0);
+        rounds.push(link.arrived as f64 / (10 * DATAGRAM) as f64);
+    }
+    // The first ones are of a window that was not yet in use.
+    let growth: Vec<_> = rounds.windows(2).map(|pair| pair[1] / pair[0]).collect();
+    let (tripling, doubling) = (&growth[1..4], &growth[4..]);
+    assert!(tripling.iter().all(|growth| *growth > 3.0) && doubling.iter().all(|growth| *growth < 2.9), "{growth:?}");
+}
+
+#[test]
+fn exploring_a_long_path_drops_less_than_a_product() {
+    let mut link = Link::new(4_000_000);
+    (link.rate, link.burst) = (100 * DATAGRAM, 1000 * DATAGRAM);
+    link.run(SECOND, 0);
+    assert!(link.dropped < 4000, "{}", link.dropped);
+    link.run(2 * SECOND, 0);
+    assert!(link.share(2 * SECOND) > 0.97, "{}", link.share(2 * SECOND));
 }
 
 #[test]
