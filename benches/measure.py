@@ -46,9 +46,7 @@ class Measurement:
             place.mkdir()
             source = place / "source"
             point.make(source)
-            if not case.one_target and not point.fill and point.label not in limits:
-                limits[point.label] = disk.limits(place, point.content_bytes)
-            runs += self.measure_point(point, place, source, here)
+            runs += self.measure_point(point, place, source, here, limits.setdefault(point.label, []))
             delete(place, self.options)
         return {
             "case": case.name,
@@ -63,7 +61,8 @@ class Measurement:
             "runs": runs,
         }
 
-    def measure_point(self, point, place, source, here):
+    def measure_point(self, point, place, source, here, limits):
+        """Its further runs; what the disk alone takes in each repetition is added to the limits."""
         case, results = self.case, []
         shared = None
         if case.one_target:
@@ -71,6 +70,8 @@ class Measurement:
             shared.mkdir()
             point.fill(source, shared / source.name)
         for repetition in range(repetitions(self.begun), self.options.runs):
+            if not case.one_target:
+                limits.append(disk.limits(place, point.content_bytes))
             made = []
             shift = repetition % len(here)
             for tool in here[shift:] + here[:shift]:

@@ -141,8 +141,8 @@ def goals(measured):
 
 LIMITS = """
 Seconds are until everything is durable. Limits: *disk* is what the disk alone takes, past the page cache, to write as much
-once and to read it twice at the same time (the second read of the source, the read-back); *CPU* is the CPU time of the run
-spread over all cores; *content* is what of a link it can take at most, {content} of the {packet} bytes of a packet, the rest being
+once and to read it twice at the same time (the second read of the source, the read-back; with a record once), in the median
+of the same repetitions; *CPU* is the CPU time of the run spread over all cores; *content* is what of a link it can take at most, {content} of the {packet} bytes of a packet, the rest being
 the headers of IP and UDP and what QUIC adds. What follows is how far the run is from the slower of them.
 """.format(content=figures.CONTENT_BYTES, packet=figures.PACKET_BYTES)
 
@@ -202,10 +202,11 @@ def cpu_of(shown, tool, point):
 
 def notes(shown, point):
     yield f"\nRatios are to {shown.case['baseline']}."
-    disk = shown.case.get("limits", {}).get(point["label"])
-    if disk:
-        yield f" The disk alone: {disk['write']:.2f} s to write as much and flush it, {disk['read']:.2f} s to read it,"
-        yield f" {disk['together']:.2f} s for one write and two reads at once."
+    words = ("write", "read", "beside_one_read", "beside_two_reads")
+    write, read, beside_one, beside_two = (shown.disk(point["label"], word) for word in words)
+    if write:
+        yield f" The disk alone, in the same minutes: {write:.2f} s to write as much and flush it, {read:.2f} s to read it,"
+        yield f" {beside_one:.2f} s for both at once, {beside_two:.2f} s for one write and two reads."
     yield "\n"
 
 

@@ -70,12 +70,12 @@ def bars(case):
         axes.margins(x=0.16)
         axes.set_xlim(left=0)
         axes.set_title(case["title"] if len(points) == 1 else f"{case['title']}: {label}", loc="left", fontsize=10)
-        disk = case.get("limits", {}).get(label)
+        disk = shown.disk(label, "beside_two_reads")
         if disk:
-            axes.axvline(disk["together"], color=LINE, linestyle=":", linewidth=1)
+            axes.axvline(disk, color=LINE, linestyle=":", linewidth=1)
             axes.annotate(
                 "disk alone: one write, two reads",
-                (disk["together"], 0.0),
+                (disk, 0.0),
                 xycoords=("data", "axes fraction"),
                 xytext=(3, 2),
                 textcoords="offset points",
