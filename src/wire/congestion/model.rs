@@ -23,9 +23,10 @@ use super::losses::{Losses, Seen};
 /// Products under way while the path is explored: the least that doubles the rate in each round (the draft's startup gain), `k e^k
 /// / (1 - e^-k)` for `k = ln 2`.
 const STARTUP: f64 = 2.77;
-/// The same for `k = ln 3`: the rate triples. It is known too late that the path is full, when 3.5 products are under way and not
-/// 2.1. So only as far as these bytes, which are a small queue's.
+/// The same for `k = ln 3`: the rate triples.
 const STARTUP_FAST: f64 = 4.94;
+/// As far as this many bytes under way. That a path is full shows a round trip late, and by then tripling has put 3.5 products under
+/// way and doubling 2.1.
 const STARTUP_FAST_BYTES: u64 = 1 << 20;
 /// Products under way from the first queue on: what a queue of one product holds, and the rate still grows by half in a round.
 const STARTUP_QUEUED: f64 = 2.0;
@@ -75,7 +76,7 @@ const DATAGRAMS_EXTRA: u64 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Nothing is known: the rate doubles in each round.
+    /// Nothing is known: the rate triples in each round, and then doubles, until a queue shows.
     Startup,
     /// A queue of our own runs off.
     Drain,
@@ -140,6 +141,7 @@ struct Round {
 struct Startup {
     bandwidth: u64,
     rounds_without_growth: u32,
+    /// Whether a round-trip time showed a queue.
     saw_queue: bool,
 }
 
