@@ -142,8 +142,9 @@ def goals(measured):
 LIMITS = """
 Seconds are until everything is durable. Limits: *disk* is what the disk alone takes, past the page cache, to write as much
 once and to read it twice at the same time (the second read of the source, the read-back; with a record once), in the median
-of the same repetitions; *CPU* is the CPU time of the run spread over all cores; *content* is what of a link it can take at most, {content} of the {packet} bytes of a packet, the rest being
-the headers of IP and UDP and what QUIC adds. What follows is how far the run is from the slower of them.
+of the same repetitions; *CPU* is the CPU time of the run spread over all cores; *content* is what of a link it can take at
+most, {content} of the {packet} bytes of a packet, the rest being the headers of IP and UDP and what QUIC adds. What follows is how
+far the run is from the slower of them.
 """.format(content=figures.CONTENT_BYTES, packet=figures.PACKET_BYTES)
 
 
