@@ -36,7 +36,8 @@ const STARTUP_GROWTH: f64 = 1.25;
 const STARTUP_FULL_ROUNDS: u32 = 3;
 /// Products under way while it is tried whether the path carries more.
 const PROBE: f64 = 1.25;
-/// Products under way until the queue of a probe has run off.
+/// Products under way until the queue of a probe has run off, beside what is no queue: a short path would run dry every few
+/// rounds.
 const DRAIN: f64 = 0.75;
 /// Rounds that are sent at the bandwidth that was found, between two probes.
 const CRUISE_ROUNDS: u32 = 6;
@@ -392,13 +393,12 @@ impl Model {
     /// What does not wait for the end of a round.
     fn look_at_time(&mut self, now: Instant) {
         let is_old = now.saturating_duration_since(self.round_trips.smallest_at) > ROUND_TRIP_AGE;
+        let least = DATAGRAMS_MIN * self.datagram_bytes;
         match self.phase {
-            Phase::Drain if self.in_flight <= self.product(1.0).max(DATAGRAMS_MIN * self.datagram_bytes) => {
+            Phase::Drain if self.in_flight <= (self.product(1.0) + self.least_extra()).max(least) => {
                 self.phase = Phase::Settle { is_whole_round: false };
             }
-            Phase::Empty { until: None }
-                if self.in_flight <= self.product(EMPTY) + DATAGRAMS_MIN * self.datagram_bytes =>
-            {
+            Phase::Empty { until: None } if self.in_flight <= self.product(EMPTY) + least => {
                 self.phase = Phase::Empty { until: Some(now + EMPTY_FOR.max(self.round_trips.smoothed)) };
                 self.round.smallest = None;
             }
@@ -449,7 +449,7 @@ impl Model {
     }
 
     fn set_window(&mut self) {
-        let (least, few) = (DATAGRAMS_MIN * self.datagram_bytes, DATAGRAMS_EXTRA * self.datagram_bytes);
+        let least = DATAGRAMS_MIN * self.datagram_bytes;
         if self.product(1.0) == 0 {
             self.window = self.window.max(least);
             return;
@@ -457,7 +457,7 @@ impl Model {
         let wanted = match self.phase {
             // The first measurements are of few packets.
             Phase::Startup => self.startup_products().max(self.first_window) + self.extra(),
-            Phase::Drain => self.product(DRAIN) + few,
+            Phase::Drain => self.product(DRAIN) + self.least_extra(),
             Phase::Settle { .. } => self.product(1.0) + self.least_extra(),
             Phase::Cruise { .. } => self.product(1.0) + self.extra(),
             Phase::Probe => self.product(PROBE) + self.extra(),
