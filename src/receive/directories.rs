@@ -24,6 +24,8 @@ const HELD_MAX: usize = 128;
 pub(super) struct Held {
     pub(super) directory: Arc<dyn Directory>,
     parent: Option<Arc<Self>>,
+    /// Whether this session made it: nothing was in it then.
+    pub(super) is_new: bool,
     /// Whether its own name in its parent was flushed by this process.
     name_is_flushed: AtomicBool,
 }
@@ -54,11 +56,17 @@ impl Directories {
     /// Starts with the destination.
     pub(super) fn new(destination: &Destination) -> Self {
         let parent = destination.parent.as_ref().map(|directory| {
-            Arc::new(Held { directory: Arc::clone(directory), parent: None, name_is_flushed: AtomicBool::new(true) })
+            Arc::new(Held {
+                directory: Arc::clone(directory),
+                parent: None,
+                is_new: false,
+                name_is_flushed: AtomicBool::new(true),
+            })
         });
         let root = Arc::new(Held {
             directory: Arc::clone(&destination.directory),
             parent,
+            is_new: false,
             name_is_flushed: AtomicBool::new(false),
         });
         Self { root, is_to_be_made: destination.is_to_be_made, held: Mutex::new(HashMap::new()) }
@@ -117,21 +125,21 @@ impl Directories {
             return Ok(Arc::clone(held));
         }
         let name = name.as_os_str();
+        let mut is_new = false;
         let directory = match parent.directory.open_directory(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 match parent.directory.make_directory(name, working_mode(attributes) & !umask) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                        return Err(failure_of("make a directory", &error));
-                    }
-                    _ => {}
+                    Ok(()) => is_new = true,
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(failure_of("make a directory", &error)),
                 }
                 parent.directory.open_directory(name)
             }
             opened => opened,
         };
         let directory = directory.map_err(|error| not_opened(&error))?;
-        let held =
-            Arc::new(Held { directory, parent: Some(Arc::clone(parent)), name_is_flushed: AtomicBool::new(false) });
+        let (parent, name_is_flushed) = (Some(Arc::clone(parent)), AtomicBool::new(false));
+        let held = Arc::new(Held { directory, parent, is_new, name_is_flushed });
         let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= HELD_MAX {
             all.clear();

@@ -151,7 +151,7 @@ impl GroupJob {
                 };
                 let slot = place
                     .and_then(|place| if is_first { Ok(place) } else { Err(Failure::SameTarget) })
-                    .and_then(|place| Target::look(place, entry.name.clone()))
+                    .and_then(|place| Target::look_first(place, entry.name.clone()))
                     .and_then(|target| look(&session, &entry, target, root.map(Hash32::root), &mut memory))
                     .and_then(|slot| match slot {
                         Slot::Absent(_) | Slot::Writing(..) => charge(&session, &directories, &entry).map(|()| slot),
@@ -533,7 +533,8 @@ fn look(
     if target.seen.is_some() && !session.may_replace() {
         return Err(Failure::TargetExists);
     }
-    if target.place.directory.metadata_of(&target.name.staging()).is_err() {
+    let place = &target.place;
+    if place.is_new || place.directory.metadata_of(&target.name.staging()).is_err() {
         return Ok(Slot::Absent(target));
     }
     take_over(session, entry, target, root, memory)

@@ -43,6 +43,12 @@ impl Target {
         Ok(Self { place, name, seen })
     }
 
+    /// The same for a name that this session has not committed. In a directory that it made it does not look: neither opening
+    /// what is staged nor renaming it onto no name replaces what somebody else put there since.
+    pub(super) fn look_first(place: Arc<Held>, name: Name) -> Result<Self, Failure> {
+        if place.is_new { Ok(Self { place, name, seen: None }) } else { Self::look(place, name) }
+    }
+
     /// Whether a file with this length and time is there already.
     pub(super) fn looks_like(&self, length_bytes: u64, attributes: Attributes) -> bool {
         self.seen.is_some_and(|seen| looks_like(&seen, length_bytes, attributes))

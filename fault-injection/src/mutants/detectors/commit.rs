@@ -157,28 +157,30 @@ impl Watch for Intruder {
 }
 
 #[track_caller]
-fn the_intruder_stays(at_rename: bool, old: Option<&[u8]>) {
+fn the_intruder_stays(file: &str, at_rename: bool, old: Option<&[u8]>) {
     for length in [SMALL, LARGE] {
-        let trial = Trial::new();
-        trial.write("source/file", &content(1, length));
+        let (trial, target) = (Trial::new(), format!("target/{file}"));
+        trial.write(&format!("source/{file}"), &content(1, length));
         if let Some(old) = old {
-            trial.write("target/file", old);
+            trial.write(&target, old);
         }
-        let intruder = Arc::new(Intruder { target: trial.path("target/file"), at_rename, strikes: true.into() });
+        let intruder = Arc::new(Intruder { target: trial.path(&target), at_rename, strikes: true.into() });
         let receiver = WatchedDisk::over(Arc::new(OsDisk), Arc::clone(&intruder) as Arc<dyn Watch>);
         let told = trial.transfer(Arc::new(OsDisk), receiver);
         assert!(!intruder.strikes.load(Ordering::SeqCst), "nobody came");
-        told.assert_failed("file", Failure::TargetChanged);
-        assert_eq!(trial.read("target/file").as_deref(), Some(&b"of somebody else"[..]), "it was overwritten");
+        told.assert_failed(file, Failure::TargetChanged);
+        assert_eq!(trial.read(&target).as_deref(), Some(&b"of somebody else"[..]), "it was overwritten");
     }
 }
 
 fn a_target_that_appears_at_the_rename_stays() {
-    the_intruder_stays(true, None);
+    the_intruder_stays("file", true, None);
+    // In a directory that the receiver makes nothing is looked for before.
+    the_intruder_stays("new directory/file", true, None);
 }
 
 fn a_target_that_was_replaced_meanwhile_stays() {
-    the_intruder_stays(false, Some(b"old"));
+    the_intruder_stays("file", false, Some(b"old"));
 }
 
 /// Number of the chunk whose write lands elsewhere: the last, so far behind the first that this one is flushed and read
