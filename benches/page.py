@@ -234,9 +234,9 @@ def growth_table(shown):
 
 
 LINKS = """
-What a link costs once, however long the file: three round trips until content begins (handshake, greeting, offer), about seven
-until the rate, which doubles in each from 32 datagrams on, fills a link of 500 Mbit/s and 100 ms, and three until the copy is
-read back to its end, named, receipted, and both sides know that nothing follows.
+What a link costs once, however long the file: three round trips until content begins (handshake, greeting, offer), about six
+until the rate, which triples from 32 datagrams on and doubles from a mebibyte on, fills a link of 500 Mbit/s and 100 ms, and
+three until the copy is read back to its end, named, receipted, and both sides know that nothing follows.
 """
 
 
@@ -307,10 +307,11 @@ def quote(measured):
     shown = [Figures(measured[name]) for name in ("large", "small") if name in measured]
     facts = shown[0].case["machine"]
     kind = facts["file system"].split()[0]
+    commits = " and ".join(dict.fromkeys(case.case["machine"]["commit"] for case in shown))
     text = f"""\
 {facts["cores"]} cores, both ends on one machine and one {kind} disk, source in the page cache, defaults everywhere; seconds until
 everything is durable (exit and `sync`), {settings_of(shown[0].case)}. The rsync daemon neither encrypts nor reads anything
-back. At commit {facts["commit"]}.
+back. At commit {commits}.
 
 """
     header = [""]
