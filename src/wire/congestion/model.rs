@@ -264,7 +264,7 @@ impl Model {
 
     /// Nothing got through for long (RFC 9002, section 7.6): whatever was known of the path is void.
     pub(super) fn restart(&mut self, now: Instant) {
-        let first_window = self.first_window.min(DATAGRAMS_MIN * self.datagram_bytes);
+        let first_window = self.first_window.min(self.least());
         *self = Self::new(now, self.datagram_bytes, first_window);
     }
 
@@ -277,7 +277,7 @@ impl Model {
         let is_own_probe = !matches!(self.phase, Phase::Compete { .. } | Phase::Cruise { .. });
         let least = if is_own_probe { self.product(AFTER_PROBE) } else { 0 };
         let mut bound = self.bound.unwrap_or_else(|| Cubic::starting_at(now, self.window));
-        bound.congested(now, least.max(DATAGRAMS_MIN * self.datagram_bytes), self.datagram_bytes);
+        bound.congested(now, least.max(self.least()), self.datagram_bytes);
         self.bound = Some(bound);
         if self.phase == Phase::Probe || self.phase == Phase::Startup && self.bandwidths.largest() > 0 {
             self.phase = Phase::Drain;
@@ -393,12 +393,11 @@ impl Model {
     /// What does not wait for the end of a round.
     fn look_at_time(&mut self, now: Instant) {
         let is_old = now.saturating_duration_since(self.round_trips.smallest_at) > ROUND_TRIP_AGE;
-        let least = DATAGRAMS_MIN * self.datagram_bytes;
         match self.phase {
-            Phase::Drain if self.in_flight <= (self.product(1.0) + self.least_extra()).max(least) => {
+            Phase::Drain if self.in_flight <= (self.product(1.0) + self.least_extra()).max(self.least()) => {
                 self.phase = Phase::Settle { is_whole_round: false };
             }
-            Phase::Empty { until: None } if self.in_flight <= self.product(EMPTY) + least => {
+            Phase::Empty { until: None } if self.in_flight <= self.product(EMPTY) + self.least() => {
                 self.phase = Phase::Empty { until: Some(now + EMPTY_FOR.max(self.round_trips.smoothed)) };
                 self.round.smallest = None;
             }
@@ -420,6 +419,11 @@ impl Model {
             true => Phase::Compete { bandwidth: self.bandwidths.largest() },
             false => Phase::Settle { is_whole_round: false },
         };
+    }
+
+    /// Bytes that may always be under way.
+    fn least(&self) -> u64 {
+        DATAGRAMS_MIN * self.datagram_bytes
     }
 
     /// Bytes of so many bandwidth-delay products; 0 before the first measurement.
@@ -449,9 +453,8 @@ impl Model {
     }
 
     fn set_window(&mut self) {
-        let least = DATAGRAMS_MIN * self.datagram_bytes;
         if self.product(1.0) == 0 {
-            self.window = self.window.max(least);
+            self.window = self.window.max(self.least());
             return;
         }
         let wanted = match self.phase {
@@ -464,6 +467,6 @@ impl Model {
             Phase::Compete { .. } => self.bound.map_or(self.product(1.0), |bound| bound.window()),
             Phase::Empty { .. } => self.product(EMPTY),
         };
-        self.window = self.bound.map_or(wanted, |bound| bound.window().min(wanted)).max(least);
+        self.window = self.bound.map_or(wanted, |bound| bound.window().min(wanted)).max(self.least());
     }
 }
