@@ -80,19 +80,15 @@ impl World {
 
     /// The final name that a name stands for: one that was met, that it ends with, or that is in the plan.
     fn logical(&self, name: &OsStr) -> Vec<u8> {
+        let is_of = |file: &[u8]| Name::new(file).is_ok_and(|file| file.staging() == name);
         // A long name is cut off in that of its staging file.
-        let whole = || {
-            let end = name.as_bytes().splitn(3, |&byte| byte == b'-').nth(2)?;
-            Name::new(end).is_ok_and(|end| end.staging() == name).then(|| end.to_vec())
-        };
-        let planned = || {
-            let mut files = self.plan.entries().iter().filter_map(|entry| entry.place.file());
-            files.find(|file| Name::new(file).is_ok_and(|file| file.staging() == name)).map(<[u8]>::to_vec)
-        };
-        self.books().final_name(name).or_else(whole).or_else(planned).unwrap_or_else(|| name.as_bytes().to_vec())
+        let whole = || name.as_bytes().splitn(3, |&byte| byte == b'-').nth(2).filter(|file| is_of(file));
+        let planned = || self.plan.entries().iter().filter_map(|entry| entry.place.file()).find(|file| is_of(file));
+        let met = self.books().final_name(name);
+        met.unwrap_or_else(|| whole().or_else(planned).unwrap_or(name.as_bytes()).to_vec())
     }
 
-    /// In a directory that was there before a final name is looked at before its staging file: from then on the latter is known.
+    /// A final name that is looked at before its staging file makes the latter known.
     fn met(&self, name: &OsStr) {
         if self.side == Side::Receiver
             && !is_staging_name(name.as_bytes())
