@@ -234,8 +234,8 @@ def growth_table(shown):
 
 
 LINKS = """
-What a link costs once, however long the file: three round trips until content begins (handshake, greeting, offer), about six
-until the rate, which triples from 32 datagrams on and doubles from a mebibyte on, fills a link of 500 Mbit/s and 100 ms, and
+What a link costs once, however long the file: three round trips until content begins (handshake, greeting, offer), about five
+until the rate, which triples from 32 datagrams on and doubles from four mebibytes on, fills a link of 500 Mbit/s and 100 ms, and
 three until the copy is read back to its end, named, receipted, and both sides know that nothing follows.
 """
 

@@ -27,7 +27,7 @@ const STARTUP: f64 = 2.77;
 const STARTUP_FAST: f64 = 4.94;
 /// As far as this many bytes under way. That a path is full shows a round trip late, and by then tripling has put 3.5 products under
 /// way and doubling 2.1.
-const STARTUP_FAST_BYTES: u64 = 1 << 20;
+const STARTUP_FAST_BYTES: u64 = 4 << 20;
 /// Products under way from the first queue on: what a queue of one product holds, and the rate still grows by half in a round.
 const STARTUP_QUEUED: f64 = 2.0;
 /// Growth of the bandwidth in a round without which the path may be full (as the draft has it).

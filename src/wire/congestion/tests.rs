@@ -162,7 +162,7 @@ fn exploring_queues_little_more_than_two_products() {
 }
 
 #[test]
-fn the_rate_triples_in_each_round_up_to_a_mebibyte_and_then_doubles() {
+fn the_rate_triples_in_each_round_up_to_four_mebibytes_and_then_doubles() {
     let mut link = Link::new(100_000_000);
     (link.rate, link.burst) = (1000 * DATAGRAM, 1000 * DATAGRAM);
     let mut rounds = Vec::new();
@@ -172,7 +172,7 @@ fn the_rate_triples_in_each_round_up_to_a_mebibyte_and_then_doubles() {
     }
     // The first ones are of a window that was not yet in use.
     let growth: Vec<_> = rounds.windows(2).map(|pair| pair[1] / pair[0]).collect();
-    let (tripling, doubling) = (&growth[1..4], &growth[4..]);
+    let (tripling, doubling) = (&growth[1..5], &growth[5..]);
     assert!(tripling.iter().all(|growth| *growth > 3.0) && doubling.iter().all(|growth| *growth < 2.9), "{growth:?}");
 }
 
