@@ -1,6 +1,11 @@
 //! What a model remembers of the last rounds: the largest bandwidth, and how unevenly acknowledgements come.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A burst of acknowledgements is remembered for so many rounds, or times like this where rounds are shorter: a busy host makes
+/// one now and then, and ten rounds of a short path are over before the next.
+const BURST_ROUNDS: u64 = 10;
+const BURST_ROUND_MIN: Duration = Duration::from_millis(100);
 
 /// The largest value of the last rounds.
 #[derive(Clone, Debug, Default)]
@@ -43,12 +48,13 @@ pub(super) struct Aggregation {
     since: Instant,
     acknowledged: u64,
     round: u64,
+    round_began: Instant,
     extra: Maximum,
 }
 
 impl Aggregation {
     pub(super) fn new(now: Instant) -> Self {
-        Self { since: now, acknowledged: 0, round: 0, extra: Maximum::default() }
+        Self { since: now, acknowledged: 0, round: 0, round_began: now, extra: Maximum::default() }
     }
 
     /// So many bytes were acknowledged, on a path found to carry `bandwidth` bytes per second (0 for unknown).
@@ -68,10 +74,13 @@ impl Aggregation {
         (bandwidth as f64 * now.saturating_duration_since(self.since).as_secs_f64()) as u64
     }
 
-    /// A round begins; what was seen before `oldest` is forgotten.
-    pub(super) fn round_began(&mut self, round: u64, oldest: u64) {
-        self.round = round;
-        self.extra.forget_before(oldest);
+    /// A round begins: what was seen long ago is forgotten.
+    pub(super) fn round_began(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.round_began) >= BURST_ROUND_MIN {
+            self.round += 1;
+            self.round_began = now;
+            self.extra.forget_before(self.round.saturating_sub(BURST_ROUNDS));
+        }
     }
 
     /// Bytes.
@@ -119,10 +128,15 @@ mod tests {
         }
         assert_eq!(even.extra(), 1000, "no more than one step");
         assert_eq!(bursts.extra(), 10_000);
-        bursts.round_began(1, 1);
-        bursts.acknowledged(at(2000), 1000, 1_000_000);
-        bursts.round_began(2, 1);
-        assert_eq!(bursts.extra(), 1000, "the burst of round 0 is forgotten");
+        let mut rounds_until = |from, to| {
+            for step in from..to {
+                bursts.acknowledged(at(step), 1000, 1_000_000);
+                bursts.round_began(at(step));
+            }
+            bursts.extra()
+        };
+        assert_eq!(rounds_until(110, 1000), 10_000, "900 rounds of a short path later");
+        assert_eq!(rounds_until(1000, 1300), 1000, "a second later it is forgotten");
     }
 
     #[test]

@@ -336,9 +336,8 @@ impl Model {
             free,
             queued,
         };
-        let oldest = self.round.number.saturating_sub(BANDWIDTH_ROUNDS);
-        self.bandwidths.forget_before(oldest);
-        self.aggregation.round_began(self.round.number, oldest);
+        self.bandwidths.forget_before(self.round.number.saturating_sub(BANDWIDTH_ROUNDS));
+        self.aggregation.round_began(now);
         self.losses.round_ended(delivered, self.datagram_bytes);
         let is_explored = self.phase == Phase::Startup && !sample.is_app_limited && self.is_explored(is_free);
         self.phase = match self.phase {
