@@ -13,12 +13,10 @@ from dataclasses import dataclass
 import disk
 import support
 import tools
-from support import MIB, say
+from support import say
 
 # ext4 gives out inodes slowly for five seconds after they were deleted: no run may begin within them.
 AFTER_DELETING_SECONDS = 6
-# Of memory, beside what the content takes in the page cache: for the programs themselves.
-PROGRAMS_BYTES = 256 * MIB
 
 
 @dataclass
@@ -98,7 +96,7 @@ class Measurement:
         support.read_once(source)
         support.sync_file_system(target)
         time.sleep(self.options.pause)
-        support.touch_memory(point.content_bytes + PROGRAMS_BYTES)
+        support.touch_memory(point.content_bytes)
         run = tool.run(source, target)
         tool.wait_for_servers()
         if undo:

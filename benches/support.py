@@ -10,7 +10,6 @@ import platform
 import random
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 MIB = 1 << 20
 BLOCK_BYTES = 4 * MIB
+# Of memory, beside what the content takes in the page cache: for the programs themselves.
+PROGRAMS_BYTES = 256 * MIB
 # A program that takes longer hangs: it is killed, and the run is wrong.
 RUN_LIMIT_SECONDS = 3600
 
@@ -121,18 +122,15 @@ def random_files(directory, count, least_bytes, most_bytes, seed, directories=10
 
 def read_once(path):
     """Brings a file or a tree into the page cache."""
-    buffer = bytearray(BLOCK_BYTES)
-    for file_path in files_below(path):
-        with open(file_path, "rb", buffering=0) as file:
-            while file.readinto(buffer):
-                pass
+    subprocess.run(["find", path, "-type", "f", "-exec", "cat", "{}", "+"], stdout=subprocess.DEVNULL, check=True)
 
 
-def touch_memory(length_bytes):
-    """Takes memory and gives it back, at most half of what is available. In a virtual machine, memory that was not used
-    for a while has been given back to the host, and whoever touches it first waits for it: no tool should pay for that.
+def touch_memory(content_bytes):
+    """Takes memory for the content and for programs and gives it back, at most half of what is available. In a virtual
+    machine, memory that was not used for a while has been given back to the host, and whoever touches it first waits for
+    it: no tool should pay for that.
     """
-    length_bytes = min(length_bytes, available_bytes() // 2)
+    length_bytes = min(content_bytes + PROGRAMS_BYTES, available_bytes() // 2)
     mmap.mmap(-1, length_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
 
@@ -173,40 +171,12 @@ def need_space(path, needed_bytes):
 
 
 def differences(source, target):
-    """What differs between two files or trees in names, types and bytes: a list of words, empty if nothing."""
-    if source.is_dir() and target.is_dir() and not target.is_symlink():
-        names, found = set(os.listdir(source)), set(os.listdir(target))
-        problems = [f"missing: {target / name}" for name in sorted(names - found)]
-        problems += [f"not in the source: {target / name}" for name in sorted(found - names)]
-        for name in sorted(names & found):
-            problems += differences(source / name, target / name)
-        return problems
-    try:
-        kinds = {stat.S_IFMT(os.lstat(path).st_mode) for path in (source, target)}
-    except OSError as error:
-        return [f"{target}: {error.strerror}"]
-    if kinds != {stat.S_IFREG}:
-        return [f"not both files: {target}"]
-    if not same_bytes(source, target):
-        return [f"other bytes: {target}"]
-    return []
-
-
-def same_bytes(source, target):
-    """Whether two files hold the same, compared in large blocks."""
-    with open(source, "rb", buffering=0) as one, open(target, "rb", buffering=0) as other:
-        length = os.fstat(one.fileno()).st_size
-        if length != os.fstat(other.fileno()).st_size:
-            return False
-        # Memory for a large block takes longer to make than a small file to read.
-        block_bytes = min(BLOCK_BYTES, length + 1)
-        blocks = memoryview(bytearray(block_bytes)), memoryview(bytearray(block_bytes))
-        while True:
-            lengths = [file.readinto(block) for file, block in zip((one, other), blocks)]
-            if lengths[0] != lengths[1] or blocks[0][: lengths[0]] != blocks[1][: lengths[0]]:
-                return False
-            if lengths[0] < block_bytes:
-                return True
+    """What differs between two files or trees in names, types and bytes, in the words of `diff`; empty if nothing."""
+    command = ["diff", "--recursive", "--brief", "--no-dereference", source, target]
+    environment = {**os.environ, "LC_ALL": "C"}
+    compared = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
+    problems = (compared.stdout + compared.stderr).splitlines()
+    return problems or ([f"{target}: not compared"] if compared.returncode else [])
 
 
 # Runs

@@ -91,7 +91,7 @@ fn a_copy_that_is_wrong_is_told_and_fails() {
         return;
     };
     let ran = ran.exits(1);
-    assert!(ran.stderr.contains("WRONG: careful-send: missing: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("WRONG: careful-send: Only in "), "{}", ran.stderr);
     assert!(ran.stdout.contains("**wrong**"), "{}", ran.stdout);
 }
 
