@@ -243,10 +243,13 @@ class Peaks:
 
     The kernel keeps the peak of each (VmHWM), so that only what happens after the last look, at most `EVERY_SECONDS`
     before a process ends, is missed. The rusage of a child would not do: it starts with the peak of the Python process
-    that forked it.
+    that forked it. To look for new processes costs the cores that the tool runs on a millisecond, with all its threads:
+    that is done at times that lie further and further apart.
     """
 
     EVERY_SECONDS = 0.01
+    # Of the time since the start, until it is looked for new processes again.
+    SEARCH_AFTER = 1.5
 
     def __init__(self, process_id, servers=()):
         self.process_id = process_id
@@ -266,12 +269,18 @@ class Peaks:
         return {side: round(kib / 1024, 1) for side, kib in self.kib.items()}
 
     def _watch(self):
+        start, search_at, found = time.monotonic(), 0, {}
         while not self.ended.wait(self.EVERY_SECONDS):
-            for process_id in [self.process_id, *descendants(self.process_id)]:
-                self._look(process_id, None)
-            for server in self.servers:
-                for process_id in descendants(server):
-                    self._look(process_id, "receiving")
+            if time.monotonic() >= search_at:
+                found = self._search()
+                search_at = start + self.SEARCH_AFTER * (time.monotonic() - start)
+            for process_id, side in found.items():
+                self._look(process_id, side)
+
+    def _search(self):
+        """The processes by the side that they must be of, nothing if their names tell it."""
+        own = dict.fromkeys([self.process_id, *descendants(self.process_id)])
+        return own | {child: "receiving" for server in self.servers for child in descendants(server)}
 
     def _look(self, process_id, side):
         name, kib = name_and_peak(process_id)
@@ -283,11 +292,11 @@ class Peaks:
 def name_and_peak(process_id):
     """Name of a process and the peak of its resident size in KiB; nothing if it is gone."""
     try:
-        lines = Path(f"/proc/{process_id}/status").read_text(errors="replace").splitlines()
+        with open(f"/proc/{process_id}/status", errors="replace") as status:
+            words = dict(line.split(":", 1) for line in status if line.startswith(("Name:", "VmHWM:")))
     except OSError:
         return "", 0
-    values = dict(line.split(":", 1) for line in lines if ":" in line)
-    return values.get("Name", "").strip(), int(values.get("VmHWM", "0").split()[0])
+    return words.get("Name", "").strip(), int(words.get("VmHWM", "0").split()[0])
 
 
 def children(process_id):
