@@ -97,9 +97,9 @@ fn one_flush_serves_a_group_and_none_is_of_a_single_file() {
     let outcome = run(&rig_of(FILES));
     assert_eq!(visits(&outcome, Role::FileSystemSync), 1);
     assert_eq!(visits(&outcome, Role::FileSync), 0);
-    // Each directory after the renames and once more when it gets its time; the one above them, and the one above that, for
-    // their names: once for each of the four, and the receiving directory by itself.
-    let most = DIRECTORIES * 4 + 2;
+    // Each directory after the renames and once more when it gets its time; the one above them, for all their names at once,
+    // and the one above that.
+    let most = DIRECTORIES * 2 + 2;
     let flushes = visits(&outcome, Role::DirectorySync);
     assert!(flushes <= most as u64, "{flushes} flushes of {DIRECTORIES} directories");
 }

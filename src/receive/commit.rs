@@ -244,8 +244,7 @@ impl Equal {
 
 /// Flushes a directory, and every one above it whose name is not known to be flushed.
 pub(super) fn flush(place: &Held) -> Result<Durable, Failure> {
-    let flushed = place.directory.sync().and_then(|()| place.flush_names_above());
-    if let Err(error) = flushed {
+    if let Err(error) = place.flush() {
         tracing::warn!("flush a directory: {error}");
         return Err(Failure::NotDurable);
     }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::destination::Destination;
@@ -26,20 +26,34 @@ pub(super) struct Held {
     parent: Option<Arc<Self>>,
     /// Whether this session made it: nothing was in it then.
     pub(super) is_new: bool,
-    /// Whether its own name in its parent was flushed by this process.
-    name_is_flushed: AtomicBool,
+    /// Which one of those that its parent holds it is, from 1.
+    number: u64,
+    /// How many it holds itself, and how many of their names this process has flushed: one flush is for all there are.
+    holds: AtomicU64,
+    flushed: AtomicU64,
 }
 
 impl Held {
-    /// Flushes the names of this directory and of every one above it that this process has not flushed yet.
-    pub(super) fn flush_names_above(&self) -> io::Result<()> {
-        let Some(parent) = &self.parent else { return Ok(()) };
-        parent.flush_names_above()?;
-        if !self.name_is_flushed.load(Ordering::Acquire) {
-            parent.directory.sync()?;
-            self.name_is_flushed.store(true, Ordering::Release);
+    /// Of a directory that is there, with its name.
+    fn new(directory: Arc<dyn Directory>, parent: Option<Arc<Self>>, is_new: bool) -> Self {
+        let number = parent.as_ref().map_or(0, |parent| 1 + parent.holds.fetch_add(1, Ordering::AcqRel));
+        Self { directory, parent, is_new, number, holds: AtomicU64::new(0), flushed: AtomicU64::new(0) }
+    }
+
+    /// Flushes this directory, and the names of it and of every one above it that this process has not flushed yet.
+    pub(super) fn flush(&self) -> io::Result<()> {
+        let holds = self.holds.load(Ordering::Acquire);
+        self.directory.sync()?;
+        self.flushed.fetch_max(holds, Ordering::AcqRel);
+        self.flush_names_above()
+    }
+
+    fn flush_names_above(&self) -> io::Result<()> {
+        match &self.parent {
+            Some(parent) if parent.flushed.load(Ordering::Acquire) < self.number => parent.flush(),
+            Some(parent) => parent.flush_names_above(),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -55,20 +69,8 @@ pub(super) struct Directories {
 impl Directories {
     /// Starts with the destination.
     pub(super) fn new(destination: &Destination) -> Self {
-        let parent = destination.parent.as_ref().map(|directory| {
-            Arc::new(Held {
-                directory: Arc::clone(directory),
-                parent: None,
-                is_new: false,
-                name_is_flushed: AtomicBool::new(true),
-            })
-        });
-        let root = Arc::new(Held {
-            directory: Arc::clone(&destination.directory),
-            parent,
-            is_new: false,
-            name_is_flushed: AtomicBool::new(false),
-        });
+        let parent = destination.parent.clone().map(|parent| Arc::new(Held::new(parent, None, false)));
+        let root = Arc::new(Held::new(Arc::clone(&destination.directory), parent, false));
         Self { root, is_to_be_made: destination.is_to_be_made, held: Mutex::new(HashMap::new()) }
     }
 
@@ -138,8 +140,7 @@ impl Directories {
             opened => opened,
         };
         let directory = directory.map_err(|error| not_opened(&error))?;
-        let (parent, name_is_flushed) = (Some(Arc::clone(parent)), AtomicBool::new(false));
-        let held = Arc::new(Held { directory, parent, is_new, name_is_flushed });
+        let held = Arc::new(Held::new(directory, Some(Arc::clone(parent)), is_new));
         let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= HELD_MAX {
             all.clear();
@@ -172,10 +173,8 @@ impl Directories {
         });
         // Flushed when all are set: a journal that holds them all is written once.
         for (position, settled) in settled.collect::<Vec<_>>() {
-            let done = settled.and_then(|(held, unset)| {
-                let flushed = held.directory.sync().and_then(|()| held.flush_names_above());
-                flushed.map(|()| unset).map_err(|error| not_finished(&error))
-            });
+            let done =
+                settled.and_then(|(held, unset)| held.flush().map(|()| unset).map_err(|error| not_finished(&error)));
             match done {
                 Ok(unset) => failed.extend(unset.failures().map(|failure| (position, failure))),
                 Err(failure) => failed.push((position, failure)),
