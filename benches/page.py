@@ -211,9 +211,9 @@ def notes(shown, point):
     yield "\n"
 
 
-def settings_of(case):
-    runs = 1 + max((run["repetition"] for run in case["runs"]), default=0)
-    return f"medians of {runs}, tools in turn"
+def settings_of(*cases):
+    runs = dict.fromkeys(str(1 + max((run["repetition"] for run in case["runs"]), default=0)) for case in cases)
+    return f"medians of {' and '.join(runs)}, tools in turn"
 
 
 def growth_table(shown):
@@ -310,7 +310,7 @@ def quote(measured):
     commits = " and ".join(dict.fromkeys(case.case["machine"]["commit"] for case in shown))
     text = f"""\
 {facts["cores"]} cores, both ends on one machine and one {kind} disk, source in the page cache, defaults everywhere; seconds until
-everything is durable (exit and `sync`), {settings_of(shown[0].case)}. The rsync daemon neither encrypts nor reads anything
+everything is durable (exit and `sync`), {settings_of(*(each.case for each in shown))}. The rsync daemon neither encrypts nor reads anything
 back. At commit {commits}.
 
 """
