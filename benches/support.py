@@ -243,12 +243,12 @@ class Peaks:
 
     The kernel keeps the peak of each (VmHWM), so that only what happens after the last look, at most `EVERY_SECONDS`
     before a process ends, is missed. The rusage of a child would not do: it starts with the peak of the Python process
-    that forked it. To look for new processes costs the cores that the tool runs on a millisecond, with all its threads:
-    that is done at times that lie further and further apart.
+    that forked it. To search for new processes, through all threads, takes a millisecond of the cores that the tool runs
+    on: it is done at times that lie further and further apart, and a process that lives between two of them is missed.
     """
 
     EVERY_SECONDS = 0.01
-    # Of the time since the start, until it is looked for new processes again.
+    # The next search is when the run has lasted so many times as long.
     SEARCH_AFTER = 1.5
 
     def __init__(self, process_id, servers=()):
