@@ -406,20 +406,49 @@ fn a_target_in_the_lower_layer_of_an_overlay_is_replaced_kept_and_dated_like_any
     assert!(place.read("lower/large") == bytes, "the lower layer stays as it is");
 }
 
-/// Neither extended attributes nor reserving, holes, modes, links, or a rename that does not replace.
-#[test]
-fn a_file_system_that_has_next_to_nothing_takes_what_it_can_and_says_what_it_cannot() {
-    let place = Place::new();
+/// exFAT through FUSE at `disk` of the place, and the name of its device.
+fn exfat_through_fuse(place: &Place) -> Option<(Mount, String)> {
     let image = place.path("image");
     if !kernel_has("fuseblk") || !make_image(&image, 64 << 20, &["mkfs.exfat"]) {
-        return;
+        return None;
     }
     let attached = run(Command::new("losetup").args(["--find", "--show"]).arg(&image));
     let device = attached.exits(0).stdout.trim().to_owned();
     let mount = Mount::of(&place.path("disk"), Command::new("mount.exfat-fuse").arg(&device));
     // It goes when nobody uses it any more.
     run(Command::new("losetup").args(["--detach", &device])).exits(0);
-    let Some(_mount) = mount else { return };
+    Some((mount?, device.trim_start_matches("/dev/").to_owned()))
+}
+
+/// Flushes that the device was asked for so far: Documentation/block/stat.rst of Linux.
+fn flushes(device: &str) -> u64 {
+    let stat = std::fs::read_to_string(format!("/sys/block/{device}/stat")).expect("a block device");
+    stat.split_whitespace().nth(15).expect("flushes, since Linux 5.5").parse().expect("a number")
+}
+
+/// syncfs(2) hands the program behind FUSE what is written, and never asks it for a flush.
+#[test]
+fn small_files_on_fuse_are_each_flushed_to_the_device() {
+    const FILES: u64 = 20;
+    let place = Place::new();
+    let Some((_mount, device)) = exfat_through_fuse(&place) else { return };
+    for number in 0..FILES {
+        place.random(format!("src/{number}"), 5000, number);
+        // It can rename onto what is there only.
+        place.write(format!("disk/{number}"), b"");
+    }
+    let before = flushes(&device);
+    let ran = place.send(&["src/", "disk/"]).exits(0);
+    assert_eq!(ran.count("sent_bytes"), FILES * 5000);
+    let flushed = flushes(&device) - before;
+    assert!(flushed >= FILES, "{flushed} flushes for {FILES} files that are called durable");
+}
+
+/// Neither extended attributes nor reserving, holes, modes, links, or a rename that does not replace.
+#[test]
+fn a_file_system_that_has_next_to_nothing_takes_what_it_can_and_says_what_it_cannot() {
+    let place = Place::new();
+    let Some(_mount) = exfat_through_fuse(&place) else { return };
     let large = place.random("src/large", LARGE, 1);
     place.random("src/small", 5000, 2);
     place.write("src/empty", b"");

@@ -1,7 +1,7 @@
 //! Makes records: a file is read twice past the cache, by handles of their own, and sealed if both reads agree.
 //!
 //! A record that is there is never replaced by one of other content: who means to do that touches the file first. A record
-//! that was stored is read again, and flushed with all others of its file system in the end.
+//! that was stored is read again, and flushed with all others of its file system in the end; at once where that cannot be.
 
 use std::collections::HashMap;
 use std::io;
@@ -57,7 +57,9 @@ pub(super) fn seal(item: &Item, renew: bool, reader: &mut Reader<'_>, sealed: &S
     let stored = record::store(file.as_ref(), &record).and_then(|()| {
         // Without its parts, where there was no room for them, it is the same record.
         match record::find(file.as_ref(), &file.metadata()?) {
-            Found::Fits(found) if found.content.root == record.content.root => Ok(()),
+            Found::Fits(found) if found.content.root == record.content.root => {
+                if item.directory.can_sync_file_system()? { Ok(()) } else { file.sync_all() }
+            }
             Found::Stale(_) => Err(io::Error::other("it was changed meanwhile")),
             _ => Err(io::Error::other("the record that was stored reads otherwise")),
         }

@@ -13,7 +13,7 @@ use super::failure_of;
 use super::job::{JobError, Session};
 use super::stage::Arrivals;
 use super::staging::{Flushed, ReadBack, Staging, Target, remove_leftover};
-use super::sync_point::Unflushed;
+use super::sync_point::{self, Unflushed};
 use crate::hash::{PieceHash, Position, Root};
 use crate::protocol::entry::{Attributes, DirectoryTable, FileEntry};
 use crate::protocol::failure::Failure;
@@ -30,9 +30,6 @@ use crate::seams::disk::{DiskFile, Reading, Writing};
 use crate::transit::Transit;
 use crate::wire::stream::{Incoming, Outgoing};
 use crate::workers;
-
-/// Up to this many staged files are flushed one by one: flushing the whole file system could mean other people's data.
-const FLUSH_ONE_BY_ONE_MAX: usize = 8;
 
 /// Serves the job of one group until its receipt.
 pub(super) async fn serve(
@@ -261,7 +258,7 @@ impl GroupJob {
         &self,
         written: Vec<(usize, Staging, PieceHash, u64)>,
     ) -> Vec<(usize, PieceHash, Result<Flushed, Failure>)> {
-        if written.len() <= FLUSH_ONE_BY_ONE_MAX {
+        if !sync_point::serves(written.iter().map(|(_, staging, ..)| staging.unflushed())) {
             let flush_one = |(index, staging, expected, length): (usize, Staging, PieceHash, u64)| {
                 let wanted = self.session.wanted(&self.files[index].entry);
                 let content = self.session.content(length, expected);
@@ -375,7 +372,7 @@ impl GroupJob {
         &self,
         equal: Vec<(IndexedOrigin, Vec<u8>, (Equal, Unflushed))>,
     ) -> Vec<(IndexedOrigin, Vec<u8>, Result<Renamed, Failure>)> {
-        if equal.len() <= FLUSH_ONE_BY_ONE_MAX {
+        if !sync_point::serves(equal.iter().map(|(.., (_, unflushed))| Some(unflushed))) {
             return equal.into_iter().map(|(named, path, (file, _))| (named, path, file.flush())).collect();
         }
         let (named, files): (Vec<_>, Vec<_>) =

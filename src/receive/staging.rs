@@ -260,6 +260,11 @@ impl Staging {
         Ok(())
     }
 
+    /// The moment before it was written to, if that was told.
+    pub(super) fn unflushed(&self) -> Option<&Unflushed> {
+        self.unflushed.as_ref()
+    }
+
     /// Flushes many at once, whose lengths and attributes are set: one sync point for each file system they lie on. Its
     /// failure names no file, so none counts.
     pub(super) fn flush_together(mut all: Vec<(Self, u64)>) -> Result<Vec<Flushed>, Failure> {

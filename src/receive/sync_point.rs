@@ -11,6 +11,9 @@ use super::staging::sync_failed;
 use crate::protocol::failure::Failure;
 use crate::seams::disk::Directory;
 
+/// Up to this many are flushed one by one: flushing the whole file system could mean other people's data.
+const FLUSH_ONE_BY_ONE_MAX: usize = 8;
+
 type Flush = Box<dyn Fn() -> Result<(), Failure> + Send + Sync>;
 
 /// The file systems of one session that groups lie on, by device.
@@ -21,6 +24,8 @@ pub(super) struct SyncPoints(Mutex<HashMap<u64, Arc<SyncPoint>>>);
 struct SyncPoint {
     /// All flushes go through the same handle: it learns of every error since it was opened.
     flush: Flush,
+    /// Whether they are worth a flush of everything on it.
+    reach_all: bool,
     state: Mutex<State>,
     ended: Condvar,
 }
@@ -54,18 +59,23 @@ impl SyncPoints {
     /// To be asked before the first write to the file system with this device number, on which the directory lies.
     pub(super) fn before_writing(&self, device: u64, directory: &Arc<dyn Directory>) -> Unflushed {
         self.unflushed(device, || {
+            let reach_all = directory.can_sync_file_system().unwrap_or(false);
             let directory = Arc::clone(directory);
-            Box::new(move || directory.sync_file_system().map_err(|error| sync_failed(&error)))
+            let flush = move || directory.sync_file_system().map_err(|error| sync_failed(&error));
+            SyncPoint::new(Box::new(flush), reach_all)
         })
     }
 
-    fn unflushed(&self, device: u64, flush: impl FnOnce() -> Flush) -> Unflushed {
+    fn unflushed(&self, device: u64, point: impl FnOnce() -> SyncPoint) -> Unflushed {
         let mut points = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let point = points
-            .entry(device)
-            .or_insert_with(|| Arc::new(SyncPoint { flush: flush(), state: Mutex::default(), ended: Condvar::new() }));
+        let point = points.entry(device).or_insert_with(|| Arc::new(point()));
         Unflushed { point: Arc::clone(point), failed: point.state().failed }
     }
+}
+
+/// Whether [`flush_all`] is to serve as many as these, rather than each its own flush.
+pub(super) fn serves<'a>(mut all: impl ExactSizeIterator<Item = Option<&'a Unflushed>>) -> bool {
+    all.len() > FLUSH_ONE_BY_ONE_MAX && all.all(|unflushed| unflushed.is_some_and(|each| each.point.reach_all))
 }
 
 /// Flushes everything that was written since, each file system once. Blocks.
@@ -133,6 +143,10 @@ impl Drop for Running<'_> {
 }
 
 impl SyncPoint {
+    fn new(flush: Flush, reach_all: bool) -> Self {
+        Self { flush, reach_all, state: Mutex::default(), ended: Condvar::new() }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -151,7 +165,19 @@ mod tests {
         device: u64,
         flush: impl Fn() -> Result<(), Failure> + Send + Sync + 'static,
     ) -> Unflushed {
-        points.unflushed(device, || Box::new(flush))
+        points.unflushed(device, || SyncPoint::new(Box::new(flush), true))
+    }
+
+    #[test]
+    fn one_flush_serves_many_where_it_reaches_all() {
+        let points = SyncPoints::default();
+        let reached = point(&points, 1, || Ok(()));
+        let not_reached = points.unflushed(2, || SyncPoint::new(Box::new(|| Ok(())), false));
+        let many = || vec![Some(&reached); FLUSH_ONE_BY_ONE_MAX];
+        assert!(!serves(many().into_iter()), "few: others may have much to be written");
+        assert!(serves([many(), vec![Some(&reached)]].concat().into_iter()));
+        assert!(!serves([many(), vec![Some(&not_reached)]].concat().into_iter()), "one would be left out");
+        assert!(!serves([many(), vec![None]].concat().into_iter()));
     }
 
     #[test]

@@ -142,6 +142,8 @@ pub trait Directory: Labels {
     fn sync(&self) -> io::Result<()>;
     /// Flushes everything on the directory's file system; errors of any file on it count. syncfs(2).
     fn sync_file_system(&self) -> io::Result<()>;
+    /// Whether `sync_file_system` is known to be worth a flush of every file and directory there.
+    fn can_sync_file_system(&self) -> io::Result<bool>;
     /// The directory's own metadata.
     fn metadata(&self) -> io::Result<Metadata>;
     /// Sets permission bits (at most 0o777).

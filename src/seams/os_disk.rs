@@ -43,6 +43,19 @@ const PROVEN_FILE_SYSTEMS: [u32; 2] = [
     0x5846_5342, // XFS
 ];
 
+/// File systems of which syncfs(2) leaves nothing in the cache of the host or of the device. Of FUSE and network file systems
+/// it writes the content to the program or host that keeps it and asks for no flush there; FAT and exFAT do not ask the device
+/// for one (`fuse_sync_fs`, `exfat_sync_fs` of Linux 6.18, beside their `fsync`).
+const WHOLLY_SYNCED_FILE_SYSTEMS: [u32; 7] = [
+    0xEF53,               // ext2, ext3, ext4
+    0x5846_5342,          // XFS
+    0x9123_683E,          // btrfs
+    0xF2F5_2010,          // F2FS
+    overlay::FILE_SYSTEM, // its upper directory's file system is synced
+    FLEETING_FILE_SYSTEMS[0],
+    FLEETING_FILE_SYSTEMS[1],
+];
+
 /// File systems whose content is gone with the power: tmpfs and ramfs.
 const FLEETING_FILE_SYSTEMS: [u32; 2] = [0x0102_1994, 0x8584_58F6];
 
@@ -331,6 +344,10 @@ impl Directory for OsDirectory {
 
     fn sync_file_system(&self) -> io::Result<()> {
         Ok(rustix::fs::syncfs(&self.descriptor)?)
+    }
+
+    fn can_sync_file_system(&self) -> io::Result<bool> {
+        Ok(WHOLLY_SYNCED_FILE_SYSTEMS.contains(&file_system_of(&self.descriptor)?))
     }
 
     fn metadata(&self) -> io::Result<Metadata> {

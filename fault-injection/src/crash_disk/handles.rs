@@ -182,6 +182,10 @@ impl Directory for MemoryDirectory {
         Ok(self.world.lock().free_bytes())
     }
 
+    fn can_sync_file_system(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
     fn is_durable(&self) -> io::Result<bool> {
         Ok(true)
     }

@@ -358,6 +358,10 @@ impl Directory for FaultyDirectory {
         self.inner.free_bytes()
     }
 
+    fn can_sync_file_system(&self) -> io::Result<bool> {
+        self.inner.can_sync_file_system()
+    }
+
     fn is_durable(&self) -> io::Result<bool> {
         self.inner.is_durable()
     }
