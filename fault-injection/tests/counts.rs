@@ -105,6 +105,25 @@ fn one_flush_serves_a_group_and_none_is_of_a_single_file() {
 }
 
 #[test]
+fn one_flush_serves_many_directories() {
+    const DIRECTORIES: u64 = 12;
+    let mut rig = Rig::new();
+    for number in 0..DIRECTORIES {
+        rig.add_source(&format!("directory-{number}/file"), &content(number, FILE_BYTES));
+    }
+    let outcome = run(&rig);
+    assert_eq!(visits(&outcome, Role::FileSystemSync), 2, "of the files, and of the directories' attributes");
+    // Each after the rename, and those above for all their names at once.
+    let flushes = visits(&outcome, Role::DirectorySync);
+    assert!(flushes <= DIRECTORIES + 2, "{flushes} flushes of {DIRECTORIES} directories");
+    let again = rig.quick().run("", Care::FULL);
+    assert!(again.is_complete());
+    assert_eq!(visits(&again, Role::FileSystemSync), 1);
+    let flushes = visits(&again, Role::DirectorySync);
+    assert!(flushes <= 2, "{flushes} flushes where nothing is to be done");
+}
+
+#[test]
 fn several_groups_need_no_more_flushes_than_there_are_groups() {
     let files = GROUP_FILES_MAX * 3;
     let outcome = run(&rig_of(files));

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::destination::Destination;
 use super::failure_of;
 use super::labels::{Rules, Wanted};
+use super::sync_point::{self, SyncPoints, Unflushed};
 use crate::protocol::entry::{Attributes, DirectoryTable, Name};
 use crate::protocol::failure::Failure;
 use crate::protocol::labels::{IndexedLabels, Labels, Unset};
@@ -54,6 +55,34 @@ impl Held {
             Some(parent) => parent.flush_names_above(),
             None => Ok(()),
         }
+    }
+}
+
+/// A directory with the attributes it should have. They are not known to be flushed.
+struct Settled {
+    held: Arc<Held>,
+    unset: Unset,
+    unflushed: Unflushed,
+}
+
+impl Settled {
+    fn new(held: Arc<Held>, wanted: Wanted<'_>, points: &SyncPoints) -> io::Result<Self> {
+        let found = held.directory.metadata()?;
+        let unflushed = points.before_writing(found.device, &held.directory);
+        // Only one that was made here has this mode; any other keeps its own.
+        let sets_mode = found.mode == working_mode(wanted.attributes) & !wanted.rules.umask();
+        let unset = wanted.rules.adjust(held.directory.as_ref(), &found, Wanted { sets_mode, ..wanted })?;
+        Ok(Self { held, unset, unflushed })
+    }
+
+    /// Flushes many with all names in them by one sync point for each file system they lie on. Its failure names no directory.
+    fn flush_together(all: &[(u32, Self)]) -> Result<(), Failure> {
+        let holds: Vec<u64> = all.iter().map(|(_, settled)| settled.held.holds.load(Ordering::Acquire)).collect();
+        sync_point::flush_all(all.iter().map(|(_, settled)| settled.unflushed.clone()))?;
+        for ((_, settled), holds) in all.iter().zip(holds) {
+            settled.held.flushed.fetch_max(holds, Ordering::AcqRel);
+        }
+        Ok(())
     }
 }
 
@@ -156,27 +185,32 @@ impl Directories {
         table: &DirectoryTable,
         labels: &[IndexedLabels],
         rules: &Rules,
+        points: &SyncPoints,
     ) -> Vec<(u32, Failure)> {
-        let mut failed = Vec::new();
+        let (mut settled, mut failed) = (Vec::new(), Vec::new());
         let resolved = self.resolve(table, rules.umask());
         let labels: HashMap<u32, &Labels> = labels.iter().map(|each| (each.index, &each.labels)).collect();
         // Deepest first: a directory that loses its owner's rights must not stand in the way of one beneath it.
-        let settled = resolved.into_iter().enumerate().rev().map(|(position, held)| {
+        for (position, held) in resolved.into_iter().enumerate().rev() {
             let attributes = table.entries()[position].attributes;
             let position = u32::try_from(position).expect("tables are short");
             let wanted = Wanted { attributes, labels: labels.get(&position).copied(), rules, sets_mode: true };
-            let settled = held.and_then(|held| {
-                let unset = settle(held.directory.as_ref(), wanted).map_err(|error| not_finished(&error))?;
-                Ok((held, unset))
-            });
-            (position, settled)
-        });
+            match held.and_then(|held| Settled::new(held, wanted, points).map_err(|error| not_finished(&error))) {
+                Ok(directory) => settled.push((position, directory)),
+                Err(failure) => failed.push((position, failure)),
+            }
+        }
         // Flushed when all are set: a journal that holds them all is written once.
-        for (position, settled) in settled.collect::<Vec<_>>() {
-            let done =
-                settled.and_then(|(held, unset)| held.flush().map(|()| unset).map_err(|error| not_finished(&error)));
-            match done {
-                Ok(unset) => failed.extend(unset.failures().map(|failure| (position, failure))),
+        let together = sync_point::serves(settled.iter().map(|(_, settled)| Some(&settled.unflushed)));
+        let flushed_together = together.then(|| Settled::flush_together(&settled));
+        for (position, Settled { held, unset, .. }) in settled {
+            let flushed = match flushed_together {
+                None => held.flush().map_err(|error| not_finished(&error)),
+                Some(Ok(())) => held.flush_names_above().map_err(|error| not_finished(&error)),
+                Some(Err(failure)) => Err(failure),
+            };
+            match flushed {
+                Ok(()) => failed.extend(unset.failures().map(|failure| (position, failure))),
                 Err(failure) => failed.push((position, failure)),
             }
         }
@@ -194,13 +228,6 @@ fn not_opened(error: &io::Error) -> Failure {
         Some(40 | 20) => Failure::NotADirectory,
         _ => failure_of("open a directory", error),
     }
-}
-
-fn settle(directory: &dyn Directory, wanted: Wanted<'_>) -> io::Result<Unset> {
-    let found = directory.metadata()?;
-    // Only one that was made here has this mode; any other keeps its own.
-    let sets_mode = found.mode == working_mode(wanted.attributes) & !wanted.rules.umask();
-    wanted.rules.adjust(directory, &found, Wanted { sets_mode, ..wanted })
 }
 
 /// While a directory is being filled its owner may do everything in it.

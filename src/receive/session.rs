@@ -433,7 +433,8 @@ async fn first_message(
             hard_links::serve(session, directories, files, outgoing).await
         }
         FromSender::FinishDirectories { directories: table, labels, .. } => {
-            let failed = workers::run(move || session.directories.finish(&table, &labels, &session.rules)).await;
+            let finish = move || session.directories.finish(&table, &labels, &session.rules, &session.sync_points);
+            let failed = workers::run(finish).await;
             let failed = failed.into_iter().map(|(index, failure)| IndexedFailure { index, failure }).collect();
             Ok(outgoing.send(&FromReceiver::Finished(failed)).await?)
         }

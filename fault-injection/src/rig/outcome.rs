@@ -137,6 +137,12 @@ impl Outcome {
         }
     }
 
+    /// Why this was named as failed, if it was: a directory, too.
+    #[must_use]
+    pub fn failure(&self, name: &str) -> Option<Failure> {
+        self.words.failures.get(name).copied()
+    }
+
     /// Staging files that are left.
     #[must_use]
     pub fn staging_files(&self) -> usize {

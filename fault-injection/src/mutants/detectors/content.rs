@@ -14,6 +14,7 @@ super::table![
     a_failed_flush_gives_no_receipt,
     a_failed_flush_of_a_group_gives_no_receipt,
     a_failed_flush_of_a_directory_gives_no_receipt,
+    a_failed_flush_of_many_directories_is_told,
     a_full_disk_is_named,
     short_calls_need_no_repair,
     long_names_that_differ_late_do_not_meet,
@@ -104,6 +105,20 @@ fn a_failed_flush_of_a_directory_gives_no_receipt() {
         let outcome = Rig::with_file(length).run("directory-sync . 0 #1 eio", Care::FULL);
         outcome.assert_fired();
         outcome.assert_verdict("file", &Verdict::RefusedAndRight(Failure::NotDurable));
+    }
+}
+
+fn a_failed_flush_of_many_directories_is_told() {
+    let mut rig = Rig::new();
+    for number in 0..12 {
+        rig.add_source(&format!("directory-{number}/file"), &content(number, SMALL));
+    }
+    // The first is of the files.
+    let outcome = rig.run("file-system-sync . 0 #2 eio", Care::FULL);
+    outcome.assert_fired();
+    for (number, name) in rig.sources().keys().enumerate() {
+        outcome.assert_verdict(name, &Verdict::Right);
+        assert_eq!(outcome.failure(&format!("directory-{number}")), Some(Failure::SyncFailed));
     }
 }
 
