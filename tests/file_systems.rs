@@ -16,6 +16,8 @@ use std::path::Path;
 use std::process::Command;
 
 use careful::record::Record;
+use careful::seams::disk::Disk;
+use careful::seams::os_disk::OsDisk;
 use rustix::fs::FallocateFlags;
 use support::{
     CHUNK, Mount, Place, Ran, flip_in_image, make_image, random_bytes, root_of, run, say, set_mode, set_modified,
@@ -51,6 +53,14 @@ fn kernel_has(kind: &str) -> bool {
         say(&format!("NOT TESTED: this kernel has no {kind}"));
     }
     has
+}
+
+/// Flushes that the device of a mounted file system was asked for so far: Documentation/block/stat.rst of Linux.
+fn flushes(mounted: &Path) -> u64 {
+    let source = run(Command::new("findmnt").args(["-n", "-o", "SOURCE"]).arg(mounted)).exits(0).stdout;
+    let device = source.trim().trim_start_matches("/dev/");
+    let stat = std::fs::read_to_string(format!("/sys/block/{device}/stat")).expect("a block device");
+    stat.split_whitespace().nth(15).expect("flushes, since Linux 5.5").parse().expect("a number")
 }
 
 impl FileSystem {
@@ -97,12 +107,29 @@ impl FileSystem {
     }
 
     fn keeps_every_promise(&self) {
+        self.is_flushed_as_a_whole();
         self.takes_a_tree_and_gives_it_back();
         self.sends_only_what_an_interrupted_run_did_not_store();
         self.takes_what_is_equal_from_an_old_target();
         self.is_refused_where_less_is_proved_than_required();
         self.gets_holes();
         self.tells_that_it_is_full();
+    }
+
+    /// One flush of the file system may stand for one of each file: where there is a device, it is asked for it.
+    fn is_flushed_as_a_whole(&self) {
+        let disk = self.place.path("disk");
+        let directory = OsDisk.open_directory(&disk).expect("a directory");
+        assert!(directory.can_sync_file_system().expect("a file system"));
+        if self.place.has("image") {
+            self.place.random("disk/unflushed", 5000, 9);
+            // An overlay passes it on to what is beneath.
+            let on_device = if self.place.has("layers") { self.place.path("layers") } else { disk.clone() };
+            let before = flushes(&on_device);
+            directory.sync_file_system().expect("a flush");
+            assert!(flushes(&on_device) > before, "what was written may be in the cache of the device");
+            std::fs::remove_file(disk.join("unflushed")).expect("removed");
+        }
     }
 
     /// There with every check, found unchanged, and back again: with the records of the copy, and without.
@@ -406,8 +433,8 @@ fn a_target_in_the_lower_layer_of_an_overlay_is_replaced_kept_and_dated_like_any
     assert!(place.read("lower/large") == bytes, "the lower layer stays as it is");
 }
 
-/// exFAT through FUSE at `disk` of the place, and the name of its device.
-fn exfat_through_fuse(place: &Place) -> Option<(Mount, String)> {
+/// exFAT through FUSE at `disk` of the place.
+fn exfat_through_fuse(place: &Place) -> Option<Mount> {
     let image = place.path("image");
     if !kernel_has("fuseblk") || !make_image(&image, 64 << 20, &["mkfs.exfat"]) {
         return None;
@@ -417,13 +444,7 @@ fn exfat_through_fuse(place: &Place) -> Option<(Mount, String)> {
     let mount = Mount::of(&place.path("disk"), Command::new("mount.exfat-fuse").arg(&device));
     // It goes when nobody uses it any more.
     run(Command::new("losetup").args(["--detach", &device])).exits(0);
-    Some((mount?, device.trim_start_matches("/dev/").to_owned()))
-}
-
-/// Flushes that the device was asked for so far: Documentation/block/stat.rst of Linux.
-fn flushes(device: &str) -> u64 {
-    let stat = std::fs::read_to_string(format!("/sys/block/{device}/stat")).expect("a block device");
-    stat.split_whitespace().nth(15).expect("flushes, since Linux 5.5").parse().expect("a number")
+    mount
 }
 
 /// syncfs(2) hands the program behind FUSE what is written, and never asks it for a flush.
@@ -431,16 +452,18 @@ fn flushes(device: &str) -> u64 {
 fn small_files_on_fuse_are_each_flushed_to_the_device() {
     const FILES: u64 = 20;
     let place = Place::new();
-    let Some((_mount, device)) = exfat_through_fuse(&place) else { return };
+    let Some(_mount) = exfat_through_fuse(&place) else { return };
+    let disk = place.path("disk");
+    assert!(!OsDisk.open_directory(&disk).unwrap().can_sync_file_system().unwrap());
     for number in 0..FILES {
         place.random(format!("src/{number}"), 5000, number);
         // It can rename onto what is there only.
         place.write(format!("disk/{number}"), b"");
     }
-    let before = flushes(&device);
+    let before = flushes(&disk);
     let ran = place.send(&["src/", "disk/"]).exits(0);
     assert_eq!(ran.count("sent_bytes"), FILES * 5000);
-    let flushed = flushes(&device) - before;
+    let flushed = flushes(&disk) - before;
     assert!(flushed >= FILES, "{flushed} flushes for {FILES} files that are called durable");
 }
 

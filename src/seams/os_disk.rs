@@ -43,15 +43,16 @@ const PROVEN_FILE_SYSTEMS: [u32; 2] = [
     0x5846_5342, // XFS
 ];
 
-/// File systems of which syncfs(2) leaves nothing in the cache of the host or of the device. Of FUSE and network file systems
-/// it writes the content to the program or host that keeps it and asks for no flush there; FAT and exFAT do not ask the device
-/// for one (`fuse_sync_fs`, `exfat_sync_fs` of Linux 6.18, beside their `fsync`).
-const WHOLLY_SYNCED_FILE_SYSTEMS: [u32; 7] = [
-    0xEF53,               // ext2, ext3, ext4
-    0x5846_5342,          // XFS
-    0x9123_683E,          // btrfs
-    0xF2F5_2010,          // F2FS
-    overlay::FILE_SYSTEM, // its upper directory's file system is synced
+/// File systems of which syncfs(2) writes out everything and was seen to ask the device for a flush, by their `statfs`
+/// number. A new entry needs that test first. Of FUSE and network file systems it writes the content to the program or host that
+/// keeps it and asks for no flush there; FAT and exFAT do not ask the device for one (`fuse_sync_fs`, `exfat_sync_fs` of Linux
+/// 6.18, beside their `fsync`).
+const WHOLLY_SYNCED_FILE_SYSTEMS: [u32; 6] = [
+    0xEF53,      // ext2, ext3, ext4, all served by the driver of ext4
+    0x5846_5342, // XFS
+    0x9123_683E, // btrfs
+    // It passes a flush on to its upper directory's file system, which FUSE cannot be: it lacks what the kernel asks of one.
+    overlay::FILE_SYSTEM,
     FLEETING_FILE_SYSTEMS[0],
     FLEETING_FILE_SYSTEMS[1],
 ];
