@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::failure_of;
 use super::file::FileJob;
 use super::holes::give_back;
-use super::staging::sync_failed;
+use super::{failure_of, sync_failed};
 use crate::hash::{PieceHash, Position};
 use crate::protocol::failure::Failure;
 use crate::protocol::message::Have;

@@ -9,10 +9,10 @@ use std::io;
 use std::sync::Arc;
 
 use super::directories::Held;
-use super::failure_of;
 use super::labels::Wanted;
-use super::staging::{ReadBack, Staging, Target, record_equal, sync_failed};
+use super::staging::{ReadBack, Staging, Target, record_equal};
 use super::sync_point::{self, Unflushed};
+use super::{failure_of, sync_failed};
 use crate::hash::Root;
 use crate::protocol::failure::Failure;
 use crate::protocol::labels::Unset;

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use super::commit::{Committed, ReadThrough, Renamed, settle};
 use super::directories::Held;
-use super::failure_of;
 use super::job::{JobError, Session};
 use super::links::{STAGING_ATTEMPTS, clear};
-use super::staging::{Target, modified, sync_failed};
+use super::staging::{Target, modified};
+use super::{failure_of, sync_failed};
 use crate::hash::Root;
 use crate::protocol::entry::{DirectoryTable, Name};
 use crate::protocol::failure::Failure;

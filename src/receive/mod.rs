@@ -53,6 +53,14 @@ pub(crate) fn failure_of(doing: &str, error: &io::Error) -> Failure {
     }
 }
 
+/// What a failed sync means: nothing written since is believed.
+fn sync_failed(error: &io::Error) -> Failure {
+    match failure_of("flush", error) {
+        Failure::NoSpace => Failure::NoSpace,
+        _ => Failure::SyncFailed,
+    }
+}
+
 /// EMFILE and ENFILE have no kind of their own in the standard library.
 fn is_too_many_open_files(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(24 | 23))

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::directories::Held;
-use super::failure_of;
 use super::labels::{Rules, Wanted};
 use super::sync_point::{self, SyncPoints, Unflushed};
+use super::{failure_of, sync_failed};
 use crate::hash::Root;
 use crate::protocol::entry::{Attributes, Name};
 use crate::protocol::failure::Failure;
@@ -408,14 +408,6 @@ fn keep_going(stored: io::Result<()>) -> io::Result<Option<()>> {
 /// The time as the disk takes it.
 pub(super) fn modified(attributes: Attributes) -> Timestamp {
     Timestamp { seconds: attributes.modified_seconds, nanoseconds: attributes.modified_nanoseconds }
-}
-
-/// What a failed sync means: nothing written since is believed.
-pub(super) fn sync_failed(error: &io::Error) -> Failure {
-    match failure_of("flush", error) {
-        Failure::NoSpace => Failure::NoSpace,
-        _ => Failure::SyncFailed,
-    }
 }
 
 fn lock_before(file: &dyn DiskFile, patience: Instant) -> Result<bool, Failure> {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Debug};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::staging::sync_failed;
+use super::sync_failed;
 use crate::protocol::failure::Failure;
 use crate::seams::disk::Directory;
 
