@@ -1,4 +1,4 @@
-//! The sync point of groups: one flush of a file system serves all groups that wait for one at the same time.
+//! The sync point: one flush of a file system serves all groups and pages of directories that wait for one at the same time.
 //!
 //! A flush counts for what was written before it began. The system tells an error of a flush once, to whoever asks first, and
 //! names no file: so nothing counts that was written before such a flush ended, whoever it was that asked.
@@ -16,7 +16,7 @@ const FLUSH_ONE_BY_ONE_MAX: usize = 8;
 
 type Flush = Box<dyn Fn() -> Result<(), Failure> + Send + Sync>;
 
-/// The file systems of one session that groups lie on, by device.
+/// The file systems that one session writes to, by device.
 #[derive(Debug, Default)]
 pub(super) struct SyncPoints(Mutex<HashMap<u64, Arc<SyncPoint>>>);
 
