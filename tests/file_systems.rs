@@ -132,6 +132,24 @@ impl FileSystem {
         }
     }
 
+    /// Whoever wrote it may have done so just now, in place, and the system have written it out: all that is left to do then
+    /// is to ask the device. On btrfs nothing is left to do: nothing is written there without a transaction to be ended.
+    fn flushes_what_is_equal(&self) {
+        const FILES: u64 = 20;
+        for number in 0..FILES {
+            self.place.random(format!("equal/{number}"), 5000, number);
+        }
+        let send = || self.place.send(&["equal/", "disk/equal"]).exits(0);
+        // The second may find the times of directories unwritten, the third finds nothing.
+        send();
+        send();
+        let before = flushes(&self.place.path("disk"));
+        assert_eq!(send().count("unchanged_files"), FILES);
+        let flushed = flushes(&self.place.path("disk")) - before;
+        assert!(flushed > 0, "what is called durable may be in the cache of the device");
+        std::fs::remove_dir_all(self.place.path("disk/equal")).expect("removed");
+    }
+
     /// There with every check, found unchanged, and back again: with the records of the copy, and without.
     fn takes_a_tree_and_gives_it_back(&self) {
         let place = &self.place;
@@ -286,6 +304,7 @@ fn fill(path: &Path) {
 fn on_a_proven_device(maker: &[&str]) {
     let Some(disk) = FileSystem::in_image(maker, "rw") else { return };
     disk.keeps_every_promise();
+    disk.flushes_what_is_equal();
     disk.sees_a_flipped_bit_of_the_device();
 }
 

@@ -3,7 +3,7 @@
 //! A `ReadBack` is renamed when the sender's root and the receiver's own agree; over the target that was seen at the
 //! offer, or onto none. An error after the rename is no receipt, not a lesser one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
@@ -235,9 +235,16 @@ impl Equal {
     }
 
     /// Flushes many at once: one sync point for each file system they lie on. Its failure names no file, so none counts.
+    ///
+    /// Where all that somebody else wrote is out, a file system may not ask its device at such a point, as XFS whose log has
+    /// nothing new. The flush of a file does, for all of them.
     pub(super) fn flush_together(all: Vec<(Self, Unflushed)>) -> Result<Vec<Renamed>, Failure> {
-        let (all, unflushed): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        let (all, unflushed): (Vec<Self>, Vec<_>) = all.into_iter().unzip();
         sync_point::flush_all(unflushed.into_iter())?;
+        let one_of_each: BTreeMap<u64, &Self> = all.iter().map(|equal| (equal.found.file.device, equal)).collect();
+        for equal in one_of_each.into_values() {
+            equal.file.sync_all().map_err(|error| sync_failed(&error))?;
+        }
         Ok(all.into_iter().map(|equal| equal.found).collect())
     }
 }
