@@ -8,6 +8,10 @@ use std::ops::Range;
 /// Smallest chunk the geometry knows: one BLAKE3 leaf, in bytes.
 pub const LEAF_BYTES: u32 = 1024;
 
+/// Neighbouring chunks that are smaller are read and copied together, up to so many bytes: a disk takes hardly longer for all of
+/// them.
+pub const REQUEST_BYTES: u32 = 1 << 20;
+
 /// Number of a chunk within its file, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChunkIndex(pub u64);
@@ -27,6 +31,12 @@ impl ChunkSize {
     #[must_use]
     pub fn bytes(self) -> u32 {
         self.0
+    }
+
+    /// Chunks that one request to a disk is for: as many as [`REQUEST_BYTES`] hold, and one at least.
+    #[must_use]
+    pub fn per_request(self) -> u64 {
+        u64::from(REQUEST_BYTES / self.0).max(1)
     }
 }
 

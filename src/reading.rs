@@ -1,8 +1,10 @@
-//! Reading one piece of a file into aligned memory: what source, second read and read-back have in common.
+//! Reading pieces of a file into aligned memory: what source, second read and read-back have in common.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 
+use crate::chunk::{ChunkIndex, ChunkSize, Geometry};
 use crate::hash::{PieceHash, PieceHasher, Position, Root, RootHasher};
 use crate::seams::buffer::{ALIGNMENT_BYTES, PieceBuffer};
 use crate::seams::disk::DiskFile;
@@ -46,14 +48,55 @@ pub fn hash_whole(file: &dyn DiskFile, length_bytes: u64, memory: &mut PieceBuff
     let mut start = 0;
     while start < length_bytes {
         let end = length_bytes.min(start + piece_bytes);
-        read_range(file, start..end, memory)?;
-        if memory.len() as u64 != end - start {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        read_exactly(file, start..end, memory)?;
         hasher.update(memory);
         start = end;
     }
     Ok(hasher.finish())
+}
+
+/// The number after the last chunk that one request may reach from this one on: none goes across a multiple of its size.
+fn end_of_request(index: u64, chunk_size: ChunkSize) -> u64 {
+    (index / chunk_size.per_request() + 1) * chunk_size.per_request()
+}
+
+/// Takes the first of the chunks that are due and the neighbours that follow it, as far as one request goes.
+pub fn next_request(due: &mut BTreeSet<u64>, chunk_size: ChunkSize) -> Option<Range<u64>> {
+    let first = due.pop_first()?;
+    let mut end = first + 1;
+    while end < end_of_request(first, chunk_size) && due.remove(&end) {
+        end += 1;
+    }
+    Some(first..end)
+}
+
+/// Reads these chunks and hashes each; the memory holds those of one request. A file that ends within them is
+/// `UnexpectedEof`.
+///
+/// # Panics
+/// If there is no such chunk.
+pub fn hash_chunks(
+    file: &dyn DiskFile,
+    geometry: Geometry,
+    chunks: Range<u64>,
+    memory: &mut PieceBuffer,
+) -> io::Result<Vec<PieceHash>> {
+    let range = |index| geometry.range(ChunkIndex(index)).expect("only chunks of the file are due");
+    let position = |index| Position::Chunk { offset_bytes: range(index).start };
+    if !file.reads_device() {
+        return chunks.map(|index| hash_range(file, range(index), position(index), memory)).collect();
+    }
+    let chunk_size = geometry.chunk_size();
+    let mut hashes = Vec::new();
+    let mut first = chunks.start;
+    while first < chunks.end {
+        let end = end_of_request(first, chunk_size).min(chunks.end);
+        read_exactly(file, range(first).start..range(end - 1).end, memory)?;
+        let pieces = memory.chunks(chunk_size.bytes() as usize);
+        hashes.extend((first..end).zip(pieces).map(|(index, bytes)| PieceHash::of(position(index), bytes)));
+        first = end;
+    }
+    Ok(hashes)
 }
 
 /// Reads the range and hashes it; a file that ends within it is `UnexpectedEof`.
@@ -71,14 +114,37 @@ pub fn hash_range(
     let mut start = range.start;
     loop {
         let end = range.end.min(start + step_bytes);
-        read_range(file, start..end, memory)?;
-        if memory.len() as u64 != end - start {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        read_exactly(file, start..end, memory)?;
         hasher.update(memory);
         start = end;
         if start == range.end {
             return Ok(hasher.finish());
         }
+    }
+}
+
+/// As [`read_range`], but an end within the range is `UnexpectedEof`.
+fn read_exactly(file: &dyn DiskFile, range: Range<u64>, memory: &mut PieceBuffer) -> io::Result<()> {
+    let length_bytes = range.end - range.start;
+    read_range(file, range, memory)?;
+    if memory.len() as u64 == length_bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::REQUEST_BYTES;
+
+    #[test]
+    fn neighbours_are_one_request_as_far_as_it_goes() {
+        let requests = |due: &[u64], chunk_bytes: u32| {
+            let (mut due, size) = (due.iter().copied().collect(), ChunkSize::new(chunk_bytes).unwrap());
+            std::iter::from_fn(move || next_request(&mut due, size)).collect::<Vec<_>>()
+        };
+        let quarter = REQUEST_BYTES / 4;
+        assert_eq!(requests(&[9, 0, 1, 4, 3, 5, 6, 7, 8], quarter), [0..2, 3..4, 4..8, 8..10]);
+        assert_eq!(requests(&[2, 0, 1], REQUEST_BYTES), [0..1, 1..2, 2..3]);
+        assert_eq!(requests(&[0, 1], 4 * REQUEST_BYTES), [0..1, 1..2]);
+        assert_eq!(requests(&[], quarter), []);
     }
 }

@@ -2,6 +2,7 @@
 //! switched off the same fault does deliver wrong bytes.
 
 use careful::protocol::failure::Failure;
+use careful::protocol::limits::CHUNK_BYTES_MIN;
 use careful::protocol::sending::Repairs;
 use careful::seams::buffer::Hop;
 use careful_faults::plan::{Place, Role};
@@ -189,6 +190,43 @@ fn a_chunk_copied_wrong_from_the_old_target_is_sent_again() {
     let outcome = rig.run("target-read file 1 #2 flip 17.3", Care::FULL);
     outcome.assert_all_right();
     assert_eq!(outcome.counters.repaired_chunks, 1);
+}
+
+/// Chunks of which many are read with one request.
+fn in_smallest_chunks() -> Rig {
+    Rig::with_file(LENGTH).in_chunks_of(CHUNK_BYTES_MIN)
+}
+
+#[test]
+fn one_wrong_chunk_of_many_that_are_read_together_is_read_once_more_and_nothing_is_sent_again() {
+    // The bit lies in a chunk that the request reaches, and does not begin with.
+    for plan in ["read-back file 1 #1 flip 700000.3", "source-read-past-cache file 1 #1 flip 17.3"] {
+        let outcome = in_smallest_chunks().run(plan, Care::FULL);
+        outcome.assert_all_right();
+        assert_eq!(outcome.counters.sent_bytes, LENGTH as u64);
+    }
+}
+
+#[test]
+fn one_wrong_chunk_of_many_that_are_copied_together_is_sent_again() {
+    let rig = in_smallest_chunks();
+    let mut old = content(1, LENGTH);
+    old[0] ^= 1;
+    rig.add_target("file", &old);
+    let outcome = rig.run("target-read file 1 #2 flip 17.3", Care::FULL);
+    outcome.assert_all_right();
+    assert_eq!(outcome.counters.repaired_chunks, 1);
+    assert_eq!(outcome.counters.sent_bytes, 2 * u64::from(CHUNK_BYTES_MIN));
+}
+
+#[test]
+fn one_wrong_chunk_of_many_that_are_written_is_sent_again() {
+    for fault in ["flip 17.3", "lost"] {
+        let outcome = in_smallest_chunks().run(&format!("staging-write file 1 #1 {fault}"), Care::FULL);
+        outcome.assert_all_right();
+        assert_eq!(outcome.counters.repaired_chunks, 1);
+        assert_eq!(outcome.counters.sent_bytes, LENGTH as u64 + u64::from(CHUNK_BYTES_MIN));
+    }
 }
 
 #[test]

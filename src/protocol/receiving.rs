@@ -11,7 +11,7 @@ use super::limits::{SYNC_EVERY_BYTES, SYNC_LEAST_BYTES};
 use crate::chunk::{ChunkIndex, Geometry};
 use crate::hash::{PieceHash, Root};
 
-/// Chunks read back at once.
+/// Requests of chunks read back at once.
 const READING_BACK_MAX: usize = 4;
 /// Rounds a sender may ask for; each is a whole read-back.
 const ROUND_MAX: u32 = 64;
@@ -257,7 +257,7 @@ impl FileReceiving {
             }
         }
         // One reading of a chunk at a time: else it could not be told which of them a write made void.
-        if self.reading < READING_BACK_MAX
+        if self.reading < READING_BACK_MAX * self.geometry.chunk_size().per_request() as usize
             && let Some(place) = self.to_read.iter().position(|&index| !self.chunks[index as usize].reading)
             && let Some(index) = self.to_read.remove(place)
         {

@@ -2,6 +2,8 @@
 //!
 //! There is no journal to believe: a chunk counts by its hash alone. Reading it is the read-back done early.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -9,10 +11,11 @@ use tokio::sync::mpsc;
 use super::file::FileJob;
 use super::holes::give_back;
 use super::{failure_of, sync_failed};
-use crate::hash::{PieceHash, Position};
+use crate::chunk::REQUEST_BYTES;
+use crate::hash::PieceHash;
 use crate::protocol::failure::Failure;
 use crate::protocol::message::Have;
-use crate::reading::hash_range;
+use crate::reading::{hash_chunks, next_request};
 use crate::seams::buffer::PieceBuffer;
 use crate::seams::disk::{DiskFile, Reading};
 use crate::workers;
@@ -65,19 +68,39 @@ pub(super) fn hash_target(job: &FileJob) -> Result<Vec<PieceHash>, Failure> {
         return Err(Failure::TargetExists);
     }
     job.shared().from_device &= target.reads_device();
-    let mut memory = memory_for(job);
-    (0..job.geometry.count()).map(|index| hash_chunk(job, target.as_ref(), index, &mut memory)).collect()
+    hash(job, target.as_ref(), 0..job.geometry.count(), &mut memory_for(job))
 }
 
-/// Memory for one chunk of the file.
-pub(super) fn memory_for(job: &FileJob) -> PieceBuffer {
-    PieceBuffer::unpooled(job.geometry.chunk_size().bytes() as usize)
+/// Memory for the chunks of one request.
+fn memory_for(job: &FileJob) -> PieceBuffer {
+    PieceBuffer::unpooled(job.geometry.chunk_size().bytes().max(REQUEST_BYTES) as usize)
 }
 
-fn hash_chunk(job: &FileJob, file: &dyn DiskFile, index: u64, memory: &mut PieceBuffer) -> Result<PieceHash, Failure> {
-    let range = job.range(index)?;
-    let position = Position::Chunk { offset_bytes: range.start };
-    hash_range(file, range, position, memory).map_err(|error| failure_of("read what is there", &error))
+fn hash(
+    job: &FileJob,
+    file: &dyn DiskFile,
+    chunks: Range<u64>,
+    memory: &mut PieceBuffer,
+) -> Result<Vec<PieceHash>, Failure> {
+    hash_chunks(file, job.geometry, chunks, memory).map_err(|error| failure_of("read what is there", &error))
+}
+
+/// Hashes of those of the chunks that are `due`.
+fn hash_due(
+    job: &FileJob,
+    file: &dyn DiskFile,
+    chunks: Range<u64>,
+    mut due: BTreeSet<u64>,
+    memory: &mut PieceBuffer,
+) -> Result<Vec<Option<PieceHash>>, Failure> {
+    let mut hashes = vec![None; (chunks.end - chunks.start) as usize];
+    while let Some(request) = next_request(&mut due, job.geometry.chunk_size()) {
+        let first = (request.start - chunks.start) as usize;
+        for (place, hash) in hash(job, file, request, memory)?.into_iter().enumerate() {
+            hashes[first + place] = Some(hash);
+        }
+    }
+    Ok(hashes)
 }
 
 #[derive(Debug)]
@@ -122,16 +145,18 @@ impl Sources {
         Ok(Self { staged, target })
     }
 
-    fn read(&self, job: &FileJob, chunks: std::ops::Range<u64>, memory: &mut PieceBuffer) -> Result<Have, Failure> {
+    fn read(&self, job: &FileJob, chunks: Range<u64>, memory: &mut PieceBuffer) -> Result<Have, Failure> {
         let mut have = Have {
             first: chunks.start,
             count: u32::try_from(chunks.end - chunks.start).expect("messages are short"),
             staged: Vec::new(),
             target: Vec::new(),
         };
-        for index in chunks {
-            let range = job.range(index)?;
-            if let Some(staged) = &self.staged {
+        let bytes_of = |hash: &Option<PieceHash>| hash.map_or([0; 32], |hash| hash.0);
+        if let Some(staged) = &self.staged {
+            let mut due = BTreeSet::new();
+            for index in chunks.clone() {
+                let range = job.range(index)?;
                 // Where nothing was ever written there is nothing to read; a mistake here only sends a chunk again.
                 let data = staged.next_data(range.start).map_err(|error| failure_of("look for data", &error))?;
                 let is_hole = data.is_none_or(|data| data.start >= range.end);
@@ -141,17 +166,20 @@ impl Sources {
                         .map_err(|error| failure_of("make a hole", &error))?;
                 }
                 // A hole may be just what is to be there.
-                let is_read = !is_hole || is_sparse;
-                let hash = if is_read { Some(hash_chunk(job, staged.as_ref(), index, memory)?) } else { None };
-                have.staged.extend_from_slice(&hash.map_or([0; 32], |hash| hash.0));
-                job.shared().staged.push(hash);
+                if !is_hole || is_sparse {
+                    due.insert(index);
+                }
             }
-            if let Some((target, length)) = &self.target {
-                let hash =
-                    if range.end > *length { None } else { Some(hash_chunk(job, target.as_ref(), index, memory)?) };
-                have.target.extend_from_slice(&hash.map_or([0; 32], |hash| hash.0));
-                job.shared().target.push(hash);
-            }
+            let hashes = hash_due(job, staged.as_ref(), chunks.clone(), due, memory)?;
+            have.staged = hashes.iter().flat_map(bytes_of).collect();
+            job.shared().staged.extend(hashes);
+        }
+        if let Some((target, length)) = &self.target {
+            let is_there = |index: &u64| job.range(*index).is_ok_and(|range| range.end <= *length);
+            let due = chunks.clone().filter(is_there).collect();
+            let hashes = hash_due(job, target.as_ref(), chunks, due, memory)?;
+            have.target = hashes.iter().flat_map(bytes_of).collect();
+            job.shared().target.extend(hashes);
         }
         Ok(have)
     }

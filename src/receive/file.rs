@@ -3,7 +3,7 @@
 //! What to do when is decided by [`FileReceiving`]; this file does it.
 //! Longer than 400 lines because its parts share the state of one job, and apart would only hide that.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -17,7 +17,7 @@ use super::receipt::proof;
 use super::stage::Arrivals;
 use super::staging::{Flushed, Staging, Target};
 use super::{failure_of, sync_failed};
-use crate::chunk::{ChunkIndex, ChunkSize, Geometry};
+use crate::chunk::{ChunkIndex, ChunkSize, Geometry, REQUEST_BYTES};
 use crate::hash::{PieceHash, Position, Root};
 use crate::protocol::entry::{DirectoryTable, FileEntry};
 use crate::protocol::failure::Failure;
@@ -27,7 +27,7 @@ use crate::protocol::limits::{
 use crate::protocol::message::{FileAnswer, FromReceiver, FromSender, Hash32, IndexedHash, Run};
 use crate::protocol::receipt::{Origin, Stored};
 use crate::protocol::receiving::{Action, FileReceiving};
-use crate::reading::hash_range;
+use crate::reading::{hash_chunks, next_request};
 use crate::record::Content;
 use crate::seams::buffer::Parcel;
 use crate::seams::disk::{DiskFile, Reading, Writing};
@@ -35,8 +35,10 @@ use crate::transit::Transit;
 use crate::wire::stream::{Incoming, Outgoing};
 use crate::workers;
 
-/// Locks that the chunks of a file share, so that no two writes of one chunk run at once.
-const TURNS: usize = 8;
+/// Locks that the chunks of a file share, so that no two writes of one chunk run at once: a different one for each chunk of a
+/// request, and for some requests.
+const TURNS: usize = 64;
+const _: () = assert!(TURNS >= 4 * (REQUEST_BYTES / CHUNK_BYTES_MIN) as usize);
 
 /// An offered file.
 #[derive(Debug)]
@@ -257,7 +259,7 @@ impl FileJob {
             reader: OnceLock::new(),
             transit: Transit::default(),
             wake: Notify::new(),
-            turns: Default::default(),
+            turns: std::array::from_fn(|_| Mutex::default()),
         }
     }
 
@@ -269,7 +271,8 @@ impl FileJob {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Held while a chunk is written. Under it a write of a round that is over, or one made already, is recognised.
+    /// Held while a chunk is written. Under it a write of a round that is over, or one made already, is recognised. Whoever
+    /// writes the chunks of a request takes them in order.
     pub(super) fn turn(&self, index: u64) -> MutexGuard<'_, ()> {
         self.turns[index as usize % TURNS].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -378,6 +381,7 @@ impl FileJob {
                 return Ok(());
             }
             let mut reports = Vec::new();
+            let mut due = BTreeSet::new();
             let mut of_round = 0;
             for action in actions {
                 match action {
@@ -385,10 +389,16 @@ impl FileJob {
                         of_round = round;
                         reports.push(IndexedHash::new(index, hash));
                     }
-                    Action::ReadBack { index, round } => self.read_back(index, round).await,
+                    Action::ReadBack { index, round } => {
+                        of_round = round;
+                        due.insert(index);
+                    }
                     Action::Sync => self.sync_data(),
                     Action::FinalSync => self.flush(),
                 }
+            }
+            while let Some(chunks) = next_request(&mut due, self.geometry.chunk_size()) {
+                self.read_back(chunks, of_round).await;
             }
             for chunks in reports.chunks(HASHES_PER_MESSAGE_MAX) {
                 let chunks = chunks.to_vec();
@@ -404,21 +414,21 @@ impl FileJob {
         shared.commit.filter(|_| !shared.is_staging || shared.state.root_read_back().is_some())
     }
 
-    async fn read_back(self: &Arc<Self>, index: u64, round: u32) {
+    async fn read_back(self: &Arc<Self>, chunks: Range<u64>, round: u32) {
         let job = Arc::clone(self);
         let task = move |memory: &mut _| {
             let mut read = || {
-                let range = job.range(index)?;
-                let position = Position::Chunk { offset_bytes: range.start };
                 let reader = job.reader()?;
-                let hash = hash_range(reader.as_ref(), range, position, memory);
-                Ok((hash.map_err(|error| failure_of("read back", &error))?, reader.reads_device()))
+                let hashes = hash_chunks(reader.as_ref(), job.geometry, chunks.clone(), memory);
+                Ok((hashes.map_err(|error| failure_of("read back", &error))?, reader.reads_device()))
             };
             match read() {
-                Ok((hash, from_device)) => {
+                Ok((hashes, from_device)) => {
                     let mut shared = job.shared();
                     shared.from_device &= from_device;
-                    shared.state.read_back(ChunkIndex(index), round, hash);
+                    for (index, hash) in chunks.zip(hashes) {
+                        shared.state.read_back(ChunkIndex(index), round, hash);
+                    }
                     drop(shared);
                     job.wake.notify_one();
                 }

@@ -3,7 +3,7 @@
 //! What to do when is decided by [`FileSending`]; this file does it.
 //! Longer than 400 lines because its parts share the state of one job, and apart would only hide that.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -27,7 +27,7 @@ use crate::protocol::limits::{CHUNK_BYTES_MAX, CHUNKS_MAX, SMALL_FILE_BYTES_MAX}
 use crate::protocol::message::{ChunkHeader, FileAnswer, FromReceiver, FromSender, Hash32, Have, Run};
 use crate::protocol::receipt::{Origin, ReceiptKind};
 use crate::protocol::sending::{Action, FileSending, Repairs};
-use crate::reading::{hash_range, read_range};
+use crate::reading::{hash_chunks, next_request, read_range};
 use crate::record::Record;
 use crate::seams::buffer::{Parcel, Piece};
 use crate::seams::disk::DiskFile;
@@ -118,7 +118,13 @@ async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError
         past_cache: OnceLock::new(),
         opening: Mutex::default(),
         hashing: Transit::default(),
-        shared: Mutex::new(Shared { state, pieces: HashMap::new(), counted: Repairs::default(), problem: None }),
+        shared: Mutex::new(Shared {
+            state,
+            pieces: HashMap::new(),
+            origins_due: BTreeSet::new(),
+            counted: Repairs::default(),
+            problem: None,
+        }),
         wake: Notify::new(),
     });
     let uploads: Arc<dyn Uploads> = Arc::clone(&job) as Arc<dyn Uploads>;
@@ -198,6 +204,8 @@ struct Shared {
     state: FileSending,
     /// The bytes read last of each chunk that is not decided upon yet.
     pieces: HashMap<u64, Piece>,
+    /// Chunks that are to be read a second time, and that no thread has taken up yet.
+    origins_due: BTreeSet<u64>,
     /// Repairs that were told of.
     counted: Repairs,
     problem: Option<Problem>,
@@ -362,21 +370,28 @@ impl FileJob {
         });
     }
 
-    /// Reads a chunk a second time, past the cache, with memory and hasher of its own.
+    /// Reads a chunk a second time, past the cache, with memory and hasher of its own: with its neighbours that are due once a
+    /// thread takes it up, or with one of them.
     fn read_origin(self: &Arc<Self>, index: u64) {
+        let is_new = self.shared().origins_due.insert(index);
+        assert!(is_new, "a chunk is read a second time before that is asked for again");
         let job = Arc::clone(self);
         tokio::spawn(async move {
             let reader = Arc::clone(&job);
             let task = move |memory: &mut _| {
+                let due = next_request(&mut reader.shared().origins_due, reader.geometry.chunk_size());
+                let Some(chunks) = due else { return };
                 let mut read = || {
-                    let range = reader.geometry.range(ChunkIndex(index)).ok_or(Failure::Protocol)?;
-                    let position = Position::Chunk { offset_bytes: range.start };
-                    hash_range(reader.past_cache()?.as_ref(), range, position, memory)
+                    hash_chunks(reader.past_cache()?.as_ref(), reader.geometry, chunks.clone(), memory)
                         .map_err(|error| Problem::reading(&error))
                 };
                 match read() {
-                    Ok(hash) => {
-                        reader.shared().state.origin_read(ChunkIndex(index), hash);
+                    Ok(hashes) => {
+                        let mut shared = reader.shared();
+                        for (index, hash) in chunks.zip(hashes) {
+                            shared.state.origin_read(ChunkIndex(index), hash);
+                        }
+                        drop(shared);
                         reader.wake.notify_one();
                     }
                     Err(problem) => reader.fail(problem),

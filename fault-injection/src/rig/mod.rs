@@ -141,7 +141,7 @@ impl Rig {
     }
 
     /// The same rig where large files of `careful` travel in chunks of so many bytes, a power of two. Plans name chunks of
-    /// the usual size: this is for runs without one.
+    /// the usual size all the same, and strike what begins where one does.
     #[must_use]
     pub fn in_chunks_of(self, chunk_bytes: u32) -> Self {
         Self { chunk_bytes, ..self }

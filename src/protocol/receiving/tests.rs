@@ -1,4 +1,4 @@
-//! The receiver's rules one by one. Chunks are of 4 MiB and only named: **no bytes here.**
+//! The receiver's rules one by one. Chunks are mostly of 4 MiB and only named: **no bytes here.**
 
 use super::*;
 use crate::chunk::ChunkSize;
@@ -101,6 +101,16 @@ fn reading_back_trails_the_writing_flush_by_flush() {
         read_back(&mut receiving, index, 0, right(index));
     }
     assert_eq!(synced(&mut receiving), last.map(|index| reading(index, 0)));
+}
+
+#[test]
+fn of_chunks_smaller_than_a_request_as_many_are_read_back_as_fit_into_the_requests() {
+    let chunk_size = ChunkSize::new(64 << 10).expect("a power of two");
+    let mut receiving = FileReceiving::new(Geometry::new(SYNC_LEAST_BYTES, chunk_size), true);
+    for index in 0..receiving.geometry.count() {
+        stage(&mut receiving, index, 0);
+    }
+    assert_eq!(synced(&mut receiving).len(), READING_BACK_MAX * 16);
 }
 
 #[test]
