@@ -24,7 +24,9 @@ fn target_of(place: &Place, name: &str) -> PathBuf {
 fn links_are_carried_as_links_with_their_own_time() {
     let place = Place::new();
     place.write("src/dir/file", b"content");
-    let long = "x".repeat(4095);
+    // The longest there are, but XFS takes none longer than 1,023 bytes.
+    let takes = |long: &String| symlink(long, place.path("long")).is_ok();
+    let long = [4095, 1023].map(|length| "x".repeat(length)).into_iter().find(takes).expect("a long link");
     let targets = ["file", "nothing", "../dir", "/etc/passwd", "../../../up", ".", "a\nb", &long];
     for (index, target) in targets.iter().enumerate() {
         let link = place.path(format!("src/dir/link{index}"));
