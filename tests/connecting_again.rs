@@ -1,7 +1,7 @@
 //! Connections that are lost, one after the other, against the real sender: what it does again, what it tells once, and
 //! when it gives up. The receiver here is a script that ends each connection at a place of its own choice.
 
-#![expect(clippy::disallowed_methods, reason = "looks at the disk past the program's own door")]
+#![expect(clippy::disallowed_types, reason = "looks at the disk past the program's own door")]
 #![expect(clippy::unwrap_used, reason = "a set-up that fails is a failed test")]
 
 use std::path::Path;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use careful::connect::ticket::Ticket;
 use careful::protocol::failure::Failure;
 use careful::protocol::keep::Keep;
+use careful::protocol::limits::{FILES_AT_ONCE, JOBS_AT_ONCE_MAX, SMALL_FILE_BYTES_MAX};
 use careful::protocol::message::{
     FileAnswer, FromReceiver, FromSender, GroupFileAnswer, IndexedFailure, Ready, Signed,
 };
@@ -65,7 +66,7 @@ async fn receive(listener: Listener, script: Script, connections: Arc<AtomicU64>
 
 async fn serve(connection: Connection, number: u64, script: Script) {
     connection.raise_windows();
-    connection.allow_streams(17, 16);
+    connection.allow_streams(JOBS_AT_ONCE_MAX + 1, 16);
     let Ok((mut outgoing, mut incoming)) = connection.accept_job().await else { return };
     let _hello: Option<FromSender> = incoming.receive().await.unwrap();
     outgoing.send(&FromReceiver::Welcome { minor: 0 }).await.unwrap();
@@ -111,11 +112,12 @@ fn ready() -> Reply {
     Reply::Answer(FromReceiver::Ready(Ready { file_name: None, directory: Vec::new(), kept: Keep::default() }))
 }
 
-fn place_with(files: u64, length_bytes: usize) -> tempfile::TempDir {
+fn place_with(files: u64, length_bytes: u64) -> tempfile::TempDir {
     let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     std::fs::create_dir(place.path().join("source")).unwrap();
     for number in 0..files {
-        std::fs::write(place.path().join(format!("source/{number}")), vec![5; length_bytes]).unwrap();
+        let file = std::fs::File::create(place.path().join(format!("source/{number}"))).unwrap();
+        file.set_len(length_bytes).unwrap();
     }
     place
 }
@@ -131,8 +133,8 @@ async fn a_receiver_that_dies_after_every_greeting_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_finishes_one_file_a_connection_is_not_given_up() {
-    // Three files are offered at once: the fourth offer of a connection says that one of them is done.
-    let place = place_with(12, 3 << 20);
+    // Three files of this length are offered at once: the fourth offer of a connection says that one of them is done.
+    let place = place_with(12, 14 << 20);
     let script: Script = |connection, message, said| match said {
         None => ready(),
         Some(FromSender::OfferFile { .. }) if message == 2 || connection > 9 => {
@@ -145,6 +147,24 @@ async fn a_receiver_that_finishes_one_file_a_connection_is_not_given_up() {
     // The pauses between ten connections are longer than the second after which a standstill is given up.
     assert_eq!((code, connections), (Some(0), 10), "{events:?}");
     assert_eq!(events.last().unwrap()["trusted_files"], 12);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_large_files_that_are_short_are_under_way_at_once() {
+    let files = FILES_AT_ONCE as u64 + 6;
+    let place = place_with(files, SMALL_FILE_BYTES_MAX + 1);
+    // The first connection ends once all are offered that can be, and none was answered.
+    let script: Script = |connection, message, said| match said {
+        None => ready(),
+        Some(FromSender::OfferFile { .. }) if connection == 2 => {
+            Reply::Answer(FromReceiver::FileAnswer(FileAnswer::Trusted))
+        }
+        Some(FromSender::OfferFile { .. }) if message <= FILES_AT_ONCE as u64 => Reply::Nothing,
+        _ => Reply::Die,
+    };
+    let (code, events, connections) = send(place.path(), &["--quick", "source/"], script).await;
+    assert_eq!((code, connections), (Some(0), 2), "{events:?}");
+    assert_eq!(events.last().unwrap()["trusted_files"], files);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use super::requirement::Requirement;
 use crate::outcome::Foreseen;
 use crate::progress::Counters;
 use crate::protocol::failure::Failure;
-use crate::protocol::limits::{GROUP_FILES_MAX, JOBS_AT_ONCE_MAX};
+use crate::protocol::limits::ENTRIES_AT_ONCE_MAX;
 use crate::protocol::receipt::{Receipt, ReceiptKind};
 use crate::seams::disk::{DiskFile, write_all};
 use crate::send::Observer;
@@ -57,7 +57,7 @@ impl Recent {
             return false;
         }
         self.in_order.push_back(path);
-        if self.in_order.len() > JOBS_AT_ONCE_MAX as usize * GROUP_FILES_MAX
+        if self.in_order.len() > ENTRIES_AT_ONCE_MAX
             && let Some(oldest) = self.in_order.pop_front()
         {
             self.paths.remove(&oldest);
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn what_was_told_is_remembered_within_bounds() {
         let mut recent = Recent::default();
-        let most = JOBS_AT_ONCE_MAX as usize * GROUP_FILES_MAX;
+        let most = ENTRIES_AT_ONCE_MAX;
         for number in 0..=most {
             assert!(recent.is_new(&number.to_le_bytes()));
         }

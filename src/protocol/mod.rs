@@ -76,12 +76,19 @@ pub mod limits {
     pub const ACCOUNT_NAME_BYTES_MAX: usize = 256;
     /// Groups under way at once: while some wait for a flush, the others keep disk and processor busy.
     pub const GROUPS_AT_ONCE: usize = 12;
-    /// Large files under way at once.
-    pub const FILES_AT_ONCE: usize = 3;
+    /// Large files under way at once, if they are so short that all of them count [`FILES_BYTES_AT_ONCE`] together: each takes
+    /// three round trips beside its content, and on a long way others have to use them.
+    pub const FILES_AT_ONCE: usize = 24;
+    /// Bytes of large files under way at once, none counting more than [`FILE_COUNTS_BYTES_MAX`].
+    pub const FILES_BYTES_AT_ONCE: usize = POOL_BYTES;
+    /// What a long file counts: three of them are under way at once, and no more are half done when a transfer is interrupted.
+    pub const FILE_COUNTS_BYTES_MAX: usize = FILES_BYTES_AT_ONCE / 3;
     /// Jobs a receiver accepts at once: groups, files and the last pages of directories.
-    pub const JOBS_AT_ONCE_MAX: u32 = 16;
+    pub const JOBS_AT_ONCE_MAX: u32 = 40;
     // A page of links has its place beside them.
     const _: () = assert!(GROUPS_AT_ONCE + FILES_AT_ONCE < JOBS_AT_ONCE_MAX as usize);
+    /// Files and links in all jobs that a sender has under way at once.
+    pub const ENTRIES_AT_ONCE_MAX: usize = GROUPS_AT_ONCE * GROUP_FILES_MAX + FILES_AT_ONCE + LINKS_MAX;
     /// Chunk streams a receiver accepts at once, unless chunks are smaller than [`CHUNK_BYTES_DEFAULT`].
     ///
     /// One that lost a packet stays open for a round trip more, and so do some of its repairs: on a path of 500 Mbit/s and 100 ms
@@ -94,8 +101,8 @@ pub mod limits {
     /// Bytes of one file that the sender reads ahead of its decisions about them, in whole chunks.
     pub const READ_AHEAD_BYTES: usize = 8 << 20;
     // Chunks are decided upon in order: what is read ahead must never keep memory from the chunk that comes first.
-    const _: () =
-        assert!(FILES_AT_ONCE * READ_AHEAD_BYTES <= POOL_BYTES && READ_AHEAD_BYTES >= 2 * CHUNK_BYTES_MAX as usize);
+    const _: () = assert!(FILES_BYTES_AT_ONCE <= POOL_BYTES && READ_AHEAD_BYTES <= FILE_COUNTS_BYTES_MAX);
+    const _: () = assert!(READ_AHEAD_BYTES >= 2 * CHUNK_BYTES_MAX as usize);
     /// Parcels in the queue between two stages.
     pub const QUEUE_PARCELS: usize = 4;
     /// How often each side looks whether a piece got lost between its own stages.
@@ -198,7 +205,7 @@ pub mod limits {
     pub const REPORTS_AHEAD: usize = 1024;
     /// The most that may wait at all: what the jobs under way can add to [`REPORTS_AHEAD`]. A receiver that hears none is
     /// dropped.
-    pub const REPORTS_WAITING_MAX: usize = REPORTS_AHEAD + 2 * JOBS_AT_ONCE_MAX as usize * GROUP_FILES_MAX;
+    pub const REPORTS_WAITING_MAX: usize = REPORTS_AHEAD + 2 * ENTRIES_AT_ONCE_MAX;
     /// A receiver that pulls says what it has heard after so many reports.
     pub const REPORTS_PER_ANSWER: u64 = 64;
     /// How often a sender that serves a request says how far it is.

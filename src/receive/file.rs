@@ -40,6 +40,9 @@ use crate::workers;
 const TURNS: usize = 64;
 const _: () = assert!(TURNS >= 4 * (REQUEST_BYTES / CHUNK_BYTES_MIN) as usize);
 
+/// What a file keeps open: its staging file for writing and for reading back, and its target.
+const DESCRIPTORS: usize = 3;
+
 /// An offered file.
 #[derive(Debug)]
 pub(super) struct Offer {
@@ -60,6 +63,7 @@ pub(super) async fn serve(
     session.expect_chunks_of(geometry.chunk_size());
     let path = Session::offered_path(&offer.directories, &offer.file)?;
     let _hashes = session.memory_of_hashes(geometry.count()).await;
+    let _descriptors = session.descriptors(DESCRIPTORS).await;
     let prepare = {
         let session = Arc::clone(&session);
         let (directories, entry) = (offer.directories.clone(), offer.file.clone());

@@ -100,7 +100,7 @@ pub(super) async fn large_file(session: &Arc<Session>, work: &FileWork) -> Resul
 }
 
 /// Has the target compared with the source: reads that and says what it is.
-async fn claim(session: &Arc<Session>, work: &FileWork, offered: &mut Offered) -> Result<Would, JobError> {
+async fn claim(session: &Arc<Session>, work: &FileWork, offered: &mut Offered<'_>) -> Result<Would, JobError> {
     let root = match root_of(work, offered).await {
         Ok(root) => root,
         Err(JobError::Problem(problem)) => {
@@ -116,7 +116,7 @@ async fn claim(session: &Arc<Session>, work: &FileWork, offered: &mut Offered) -
 }
 
 /// The root of a source, by one read. The receiver hears that this side reads.
-async fn root_of(work: &FileWork, offered: &mut Offered) -> Result<Root, JobError> {
+async fn root_of(work: &FileWork, offered: &mut Offered<'_>) -> Result<Root, JobError> {
     let mut hashing = Aloud::start(Arc::clone(&offered.open.file), offered.geometry);
     while hashing.word().await.is_some() {
         offered.outgoing.send(&FromSender::Working).await?;

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SemaphorePermit};
 use tokio::task::JoinSet;
 
 use super::Problem;
@@ -54,7 +54,8 @@ pub(super) async fn send(session: &Arc<Session>, work: &FileWork) -> Result<(), 
 }
 
 /// A file that was offered, and whose answer is still to be heard.
-pub(super) struct Offered {
+pub(super) struct Offered<'a> {
+    _room: SemaphorePermit<'a>,
     pub(super) open: OpenSource,
     pub(super) record: Option<Record>,
     pub(super) geometry: Geometry,
@@ -66,9 +67,15 @@ pub(super) struct Offered {
     pub(super) incoming: Incoming,
 }
 
-/// Opens the file and offers it.
-pub(super) async fn offer(session: &Arc<Session>, work: &FileWork) -> Result<Offered, JobError> {
+/// Opens the file, once there is room for it, and offers it.
+pub(super) async fn offer<'a>(session: &'a Arc<Session>, work: &FileWork) -> Result<Offered<'a>, JobError> {
+    let mut room = session.room.for_file(work.file.listed.length_bytes).await;
     let (open, record) = open(session, &work.file).await?;
+    if open.before.length_bytes > work.file.listed.length_bytes {
+        // It has grown. Nobody waits for more room while keeping some: all might.
+        drop(room);
+        room = session.room.for_file(open.before.length_bytes).await;
+    }
     let geometry = geometry_of(open.before.length_bytes, session.plan.chunk_bytes)?;
     let entry = FileEntry {
         directory: work.file.place,
@@ -88,11 +95,11 @@ pub(super) async fn offer(session: &Arc<Session>, work: &FileWork) -> Result<Off
         meant: session.terms.file(number, &work.directories, &entry, geometry.chunk_size().bytes()),
     };
     outgoing.send(&offer).await?;
-    Ok(Offered { open, record, geometry, path, entry, number, outgoing, incoming })
+    Ok(Offered { _room: room, open, record, geometry, path, entry, number, outgoing, incoming })
 }
 
 async fn attempt(session: &Arc<Session>, work: &FileWork) -> Result<(), JobError> {
-    let Offered { open, record, geometry, path, entry, number, mut outgoing, mut incoming } =
+    let Offered { _room, open, record, geometry, path, entry, number, mut outgoing, mut incoming } =
         offer(session, work).await?;
     let answer = match session.hear(&mut incoming).await? {
         FromReceiver::FileAnswer(FileAnswer::Trusted) if session.plan.quick => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::origin::Told;
+use super::room::Room;
 use super::source::Uploads;
 use super::{Observer, Plan, Problem};
 use crate::jobs::Jobs;
@@ -78,6 +79,8 @@ pub(super) struct Session {
     pub(super) own_key: PublicKey,
     /// New name of the single file.
     pub(super) file_name: Option<Name>,
+    /// For large files under way.
+    pub(super) room: Room,
     /// Jobs so far.
     pub(super) numbers: AtomicU64,
     /// See [`Session::proven_pieces`].

@@ -17,6 +17,7 @@ mod origin;
 mod prune;
 mod receipt;
 pub mod reporting;
+mod room;
 mod session;
 mod small_files;
 mod source;

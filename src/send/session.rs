@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::backlog::{Backlog, put_back, take_back};
 use super::job::{JobError, Session};
 use super::origin::Told;
+use super::room::Room;
 use super::source::{self, Uploads};
 use super::walk::{self, Found, Walked};
 use super::{Ended, Observer, Plan, file, group, hard_links, links, moving, prune};
@@ -141,6 +142,7 @@ impl Opening<'_> {
             directory: ready.directory,
             own_key: self.own_key,
             file_name,
+            room: Room::default(),
             numbers: AtomicU64::new(0),
             proven: AtomicU64::new(0),
             heard_garbled: AtomicBool::new(false),
