@@ -20,7 +20,7 @@ use careful::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, FileE
 use careful::protocol::failure::Failure;
 use careful::protocol::hard_link::{FurtherName, LinkedContent, LinkedFile};
 use careful::protocol::keep::Keep;
-use careful::protocol::limits::{GREETING_TIMEOUT, PRUNE_NAMES_MAX, RULES_MAX, STALL_TIMEOUT};
+use careful::protocol::limits::{GREETING_TIMEOUT, GROUPS_MEMORY_BYTES, PRUNE_NAMES_MAX, RULES_MAX, STALL_TIMEOUT};
 use careful::protocol::link::{LinkEntry, LinkTarget};
 use careful::protocol::message::{
     Begin, ChunkHeader, FileAnswer, FromReceiver, FromSender, GroupFile, GroupFileAnswer, Hash32, IndexedHash,
@@ -317,6 +317,56 @@ async fn bytes_that_do_not_hash_to_what_was_announced_are_asked_for_again() {
     let FromReceiver::GroupStored { stored, bad, .. } = job.hear().await else { panic!("no report") };
     assert!(stored.is_empty());
     assert_eq!(bad, [0]);
+    receiver.check(sender).await;
+}
+
+/// Offers a group of four files of 1 MiB, each of which holds the same.
+async fn offer_four(sender: &Sender, group: usize, content: &[u8]) -> Job {
+    let mut job = sender.job().await;
+    let root = Some(Root::of(content));
+    let name = |number| format!("group-{group}-file-{number}");
+    let files = (0..4).map(|number| file(&name(number), content.len() as u64, root)).collect();
+    assert_eq!(job.offer_group(files).await, [GroupFileAnswer::Send; 4]);
+    job
+}
+
+fn assert_stored(heard: FromReceiver, count: usize) {
+    let FromReceiver::GroupStored { stored, bad, failed } = heard else { panic!("no report") };
+    assert_eq!((stored.len(), bad.len(), failed.len()), (count, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_that_wait_for_their_commit_keep_no_memory_from_others() {
+    let receiver = Receiver::start(&[]);
+    let sender = receiver.begin().await;
+    let content = vec![1; CHUNK];
+    let fit = GROUPS_MEMORY_BYTES / (4 * CHUNK);
+    let mut jobs = Vec::new();
+    for group in 0..fit {
+        jobs.push(offer_four(&sender, group, &content).await);
+    }
+    // No further group is answered before some of what was offered came; and none of it is ever committed.
+    for job in &mut jobs[..2] {
+        assert_stored(job.pieces(&[0, 1, 2, 3].map(|index| (index, &content[..]))).await, 4);
+    }
+    let mut further = offer_four(&sender, fit, &content).await;
+    assert_stored(further.pieces(&[(0, &content)]).await, 1);
+    receiver.check(sender).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_group_that_comes_again_finds_room_in_portions() {
+    let receiver = Receiver::start(&[]);
+    let sender = receiver.begin().await;
+    let content = vec![1; CHUNK];
+    let mut job = offer_four(&sender, 0, &content).await;
+    let all = [0, 1, 2, 3].map(|index| (index, &content[..]));
+    for _ in 0..3 {
+        assert_stored(job.pieces(&all).await, 4);
+    }
+    job.commit(&[0, 1, 2, 3].map(|index| (index, Root::of(&content)))).await;
+    let FromReceiver::GroupReceipt { files, .. } = job.hear().await else { panic!("no receipt") };
+    assert_eq!(files.len(), 4);
     receiver.check(sender).await;
 }
 

@@ -41,12 +41,12 @@ pub(super) async fn serve(
 ) -> Result<(), JobError> {
     check_limits(&files)?;
     let _descriptors = session.descriptors(files.len()).await;
-    let _memory = session.memory_of_group(files.iter().map(|file| file.entry.length_bytes).sum()).await;
     let job = {
         let session = Arc::clone(&session);
         Arc::new(workers::run(move || GroupJob::prepare(session, directories, files)).await)
     };
     let arrivals: Arc<dyn Arrivals> = Arc::clone(&job) as Arc<dyn Arrivals>;
+    let mut memory = session.memory_of_group(job.bytes_to_come()).await.ok_or(Failure::TargetIo)?;
     let number = session.next_group();
     let _registered = session.jobs.register(number, arrivals).ok_or(Failure::Protocol)?;
     outgoing.send(&FromReceiver::GroupAnswer(job.answers())).await?;
@@ -59,11 +59,15 @@ pub(super) async fn serve(
         session.heard.message();
         match message.ok_or(Failure::Protocol)? {
             FromSender::Pieces(list) => {
-                round += 1;
-                let parcel = Parcel { job: number, round, pieces: job.take_pieces(&list, incoming).await? };
-                let staged = job.expect(round);
-                session.arrived.send(parcel).await.map_err(|_| Failure::TargetIo)?;
-                staged.await.map_err(|_| Failure::TargetIo)?;
+                for portion in job.portions(&list, memory.bytes())? {
+                    round += 1;
+                    let parcel = Parcel { job: number, round, pieces: job.take_pieces(portion, incoming).await? };
+                    let staged = job.expect(round);
+                    session.arrived.send(parcel).await.map_err(|_| Failure::TargetIo)?;
+                    staged.await.map_err(|_| Failure::TargetIo)?;
+                }
+                // Other groups need not wait for the commit of this one. What comes again comes in smaller portions.
+                memory.keep(job.longest_bytes());
                 let job = Arc::clone(&job);
                 outgoing.send(&workers::run(move || job.flush_and_read_back()).await?).await?;
             }
@@ -178,15 +182,45 @@ impl GroupJob {
         self.files.iter().map(answer).collect()
     }
 
-    /// Reads the bytes that follow a list of pieces.
-    async fn take_pieces(&self, list: &[IndexedHash], incoming: &mut Incoming) -> Result<Vec<Piece>, JobError> {
-        let mut seen = HashSet::with_capacity(list.len());
-        let mut pieces = Vec::with_capacity(list.len().min(GROUP_FILES_MAX));
-        for announced in list {
-            let file = self.files.get(announced.index as usize).ok_or(Failure::Protocol)?;
-            if !seen.insert(announced.index) {
-                return Err(Failure::Protocol.into());
+    /// What the sender was told to send, and room for any file at least: it may send one again.
+    fn bytes_to_come(&self) -> u64 {
+        let is_to_come = |file: &&File| matches!(&*file.slot(), Slot::Absent(_) | Slot::Writing(..));
+        let to_come: u64 = self.files.iter().filter(is_to_come).map(|file| file.entry.length_bytes).sum();
+        to_come.max(self.longest_bytes())
+    }
+
+    fn longest_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.entry.length_bytes).max().unwrap_or(0)
+    }
+
+    fn announced(&self, piece: &IndexedHash) -> Result<&File, Failure> {
+        self.files.get(piece.index as usize).ok_or(Failure::Protocol)
+    }
+
+    /// Announced pieces in portions of so many bytes, or of one piece.
+    fn portions<'a>(&self, list: &'a [IndexedHash], most_bytes: u64) -> Result<Vec<&'a [IndexedHash]>, Failure> {
+        let mut seen = HashSet::with_capacity(list.len().min(GROUP_FILES_MAX));
+        let (mut portions, mut start, mut bytes) = (Vec::new(), 0, 0);
+        for (place, piece) in list.iter().enumerate() {
+            let length_bytes = self.announced(piece)?.entry.length_bytes;
+            if !seen.insert(piece.index) {
+                return Err(Failure::Protocol);
             }
+            if place > start && bytes + length_bytes > most_bytes {
+                portions.push(&list[start..place]);
+                (start, bytes) = (place, 0);
+            }
+            bytes += length_bytes;
+        }
+        portions.push(&list[start..]);
+        Ok(portions)
+    }
+
+    /// Reads the bytes of announced pieces.
+    async fn take_pieces(&self, list: &[IndexedHash], incoming: &mut Incoming) -> Result<Vec<Piece>, JobError> {
+        let mut pieces = Vec::with_capacity(list.len());
+        for announced in list {
+            let file = self.announced(announced)?;
             let length = usize::try_from(file.entry.length_bytes).map_err(|_| Failure::Protocol)?;
             let mut bytes = PieceBuffer::unpooled(length);
             incoming.read_exact(&mut bytes).await?;

@@ -201,12 +201,11 @@ impl Session {
         Arc::clone(&self.descriptors).acquire_many_owned(count).await.ok()
     }
 
-    /// Waits until there is memory for the files of a group. To be asked before the sender is told to send them: bytes that
+    /// Waits until there is memory for what is to come of a group. To be asked before the sender is told to send it: bytes that
     /// nobody reads would fill the window of the connection, and what others wait for would never arrive.
-    pub(super) async fn memory_of_group(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.groups_memory_bytes);
-        let units = u32::try_from(bytes / MEMORY_UNIT_BYTES).expect("groups are small");
-        Arc::clone(&self.groups_memory).acquire_many_owned(units).await.ok()
+    pub(super) async fn memory_of_group(&self, bytes: u64) -> Option<GroupMemory> {
+        let units = units(bytes).min(units(self.groups_memory_bytes as u64));
+        Arc::clone(&self.groups_memory).acquire_many_owned(units).await.ok().map(GroupMemory)
     }
 
     /// Waits until there is memory for the hashes of so many chunks; a file that has more than ever fit goes alone.
@@ -260,6 +259,26 @@ impl Session {
         let path = table.path_of(entry.directory, &entry.name).ok_or(Failure::Protocol)?;
         if path.len() > PATH_BYTES_MAX { Err(Failure::PathTooLong) } else { Ok(path) }
     }
+}
+
+/// Memory for what is to come of a group.
+#[derive(Debug)]
+pub(super) struct GroupMemory(OwnedSemaphorePermit);
+
+impl GroupMemory {
+    pub(super) fn bytes(&self) -> u64 {
+        (self.0.num_permits() * MEMORY_UNIT_BYTES) as u64
+    }
+
+    /// Gives back what is more than so many bytes.
+    pub(super) fn keep(&mut self, bytes: u64) {
+        let more = self.0.num_permits().saturating_sub(units(bytes) as usize);
+        drop(self.0.split(more));
+    }
+}
+
+fn units(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(MEMORY_UNIT_BYTES as u64)).unwrap_or(u32::MAX)
 }
 
 /// The names of a table that stand directly below the destination.
