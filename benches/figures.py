@@ -16,6 +16,8 @@ FLAT = 1.10
 # header with identifier and number (11), proof (16), and head of the frame (7).
 PACKET_BYTES = 1500
 CONTENT_BYTES = PACKET_BYTES - 28 - 11 - 16 - 7
+# Cases that `link` measures.
+OF_LINKS = ("links", "far")
 # What of a link content can take at most.
 CONTENT_SHARE_MAX = CONTENT_BYTES / PACKET_BYTES
 # The tool that reads its source only once.
@@ -125,7 +127,7 @@ def goals(measured):
     rows = []
     for name, answer in ANSWERS.items():
         if name in measured:
-            rows += answer(Figures(measured[name]) if name != "links" else measured[name])
+            rows += answer(measured[name] if name in OF_LINKS else Figures(measured[name]))
     return rows + memory(measured)
 
 
@@ -278,6 +280,25 @@ def links_goals(links):
     return rows
 
 
+def far_goals(far):
+    """Many files over a long link: against rsync, over whichever control of TCP it is faster."""
+    rows = []
+    for case in far["cases"]:
+        middles = link_medians(case)
+        question = f"{link_title(case)}, {link_content(case)}"
+        others = {tool: middle["seconds"] for tool, middle in middles.items() if tool.startswith("rsync")}
+        if "careful-send" not in middles or not others:
+            rows.append(Goal(question, "a copy that is right", "none", False))
+            continue
+        nearest = min(others, key=others.get)
+        seconds = middles["careful-send"]["seconds"]
+        ratio, share = seconds / others[nearest], middles["careful-send"]["share"]
+        limit, distance = f"content {100 * CONTENT_SHARE_MAX:.1f} %", f"{CONTENT_SHARE_MAX / share:.2f} ×"
+        told = f"{ratio:.2f} ({seconds:.1f} s)"
+        rows.append(Goal(question, f"≤ 1.00 of {nearest}", told, round(ratio, 2) <= 1, limit, distance))
+    return rows
+
+
 # By rate and loss: the least share of the link for content, the most bytes on the wire for each byte of the file.
 LINK_GOALS = {
     (500_000_000, 0): (0.90, None),
@@ -296,6 +317,12 @@ def link_title(case):
     if case["beside_tcp"]:
         return f"{rate}, beside one flow of TCP cubic"
     return f"{rate}, {100 * case['lost']:g} % lost" if case["lost"] else f"{rate}, no loss"
+
+
+def link_content(case):
+    """What is copied over a link."""
+    files = case.get("files", 1)
+    return f"{case['mib']} MiB" + (f" in {files:,} files" if files > 1 else "")
 
 
 def link_medians(case):
@@ -335,7 +362,7 @@ def memory(measured):
     """The largest process of any case."""
     largest = (0, "")
     for name, case in measured.items():
-        parts = case["cases"] if name == "links" else [case]
+        parts = case["cases"] if name in OF_LINKS else [case]
         for run in [run for part in parts for run in part.get("runs", []) if isinstance(run, dict)]:
             if run["tool"].startswith("careful"):
                 for side, mib in run.get("peak_mib", {}).items():
@@ -355,4 +382,5 @@ ANSWERS = {
     "again": again_goals,
     "changed": changed_goals,
     "links": links_goals,
+    "far": far_goals,
 }

@@ -24,6 +24,7 @@ QUESTIONS = {
     "again": "How long for nothing to do",
     "changed": "How long where little of a large file changed",
     "links": "How much of a bad link is used",
+    "far": "How long for many files over a long link",
     "profile": "Where the CPU time goes",
 }
 # Facts that are about one moment, not about the machine.
@@ -102,7 +103,8 @@ def lines(measured, with_plots):
         yield f"\n## {question}\n"
         if with_plots:
             yield f"\n![{question}: the table below as a picture](performance/{name}.svg)\n"
-        if name == "links":
+        if name in figures.OF_LINKS:
+            yield ABOUT_LINKS[name]
             yield from links(measured[name])
         elif name == "profile":
             yield from profile(measured[name])
@@ -233,18 +235,23 @@ def growth_table(shown):
     yield from table(header, rows)
 
 
-LINKS = """
+ABOUT_LINKS = {
+    "links": """
 What a link costs once, however long the file: three round trips until content begins (handshake, greeting, offer), about five
 until the rate, which triples from 32 datagrams on and doubles from four mebibytes on, fills a link of 500 Mbit/s and 100 ms, and
 three until the copy is read back to its end, named, receipted, and both sides know that nothing follows.
-"""
+""",
+    "far": """
+Each file, or group of small files, takes three round trips: offer and answer, content and what was read back, commit and receipt.
+Those of others overlap with them.
+""",
+}
 
 
 def links(measured):
-    yield LINKS
     runs = measured["settings"]["runs"]
     for case in measured["cases"]:
-        yield f"\n{figures.link_title(case)}; {case['mib']} MiB; medians of {runs}, tools in turn.\n\n"
+        yield f"\n{figures.link_title(case)}; {figures.link_content(case)}; medians of {runs}, tools in turn.\n\n"
         header = ["tool", "until its end", "content, of the link", "with headers", "on the wire", "left to TCP"]
         header += ["in the queue", "peak MiB"]
         middles = figures.link_medians(case)

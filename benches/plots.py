@@ -162,18 +162,34 @@ def links(case):
     left.set_ylabel("% of the link")
     left.set_ylim(0, 100)
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=8)
-    width = 0.8 / max(1, len(tools))
-    for place, part in enumerate(rest):
-        for number, tool in enumerate(tools):
-            middle = figures.link_medians(part).get(tool, {})
-            where = place + (number - (len(tools) - 1) / 2) * width
-            right.bar(where, 100 * middle.get("share", 0), width, color=colors[tool])
-            if part["beside_tcp"]:
-                right.plot([where], [100 * middle.get("beside", 0)], marker="_", color=LINE)
-    right.set_xticks(range(len(rest)), [short(figures.link_title(part)) for part in rest], fontsize=8)
-    right.set_ylim(0, 100)
+    share_bars(right, rest, colors, [short(figures.link_title(part)) for part in rest])
     right.set_ylabel("% of the link (dash: left to TCP)")
     return figure
+
+
+def far(case):
+    """Share of the link, by what is copied."""
+    figure, axes = pyplot.subplots(figsize=(WIDTH_INCHES, 3.4))
+    colors = colors_of(list(dict.fromkeys(run["tool"] for part in case["cases"] for run in part["runs"])))
+    share_bars(axes, case["cases"], colors, [figures.link_content(part) for part in case["cases"]])
+    axes.set_ylabel(f"% of the link ({figures.link_title(case['cases'][0])})")
+    handles = [axes.bar(0, 0, color=color, label=tool) for tool, color in colors.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    return figure
+
+
+def share_bars(axes, parts, colors, titles):
+    """Bars of each tool for each part of a case."""
+    width = 0.8 / max(1, len(colors))
+    for place, part in enumerate(parts):
+        for number, (tool, color) in enumerate(colors.items()):
+            middle = figures.link_medians(part).get(tool, {})
+            where = place + (number - (len(colors) - 1) / 2) * width
+            axes.bar(where, 100 * middle.get("share", 0), width, color=color)
+            if part["beside_tcp"]:
+                axes.plot([where], [100 * middle.get("beside", 0)], marker="_", color=LINE)
+    axes.set_xticks(range(len(parts)), titles, fontsize=8)
+    axes.set_ylim(0, 100)
 
 
 def short(title):
@@ -230,5 +246,6 @@ DRAWINGS = {
     "again": bars,
     "changed": bars,
     "links": links,
+    "far": far,
     "profile": profile,
 }
