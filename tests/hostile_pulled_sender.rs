@@ -17,7 +17,7 @@ use careful::progress::Counters;
 use careful::protocol::entry::{Attributes, DirectoryEntry, DirectoryTable, FileEntry, Name};
 use careful::protocol::failure::Failure;
 use careful::protocol::limits::{NOTICES_MAX, REPORT_PATH_BYTES_MAX, REPORTS_PER_ANSWER, REQUEST_WORDS_MAX};
-use careful::protocol::message::{Begin, FromReceiver, FromSender, GroupFile, Prune};
+use careful::protocol::message::{Begin, FromReceiver, FromSender, GroupFile, KeptNames, Prune};
 use careful::protocol::receipt::{Receipt, Stored};
 use careful::protocol::request::{Detail, FromPuller, Report, Request, ToPuller};
 use careful::protocol::terms::Terms;
@@ -377,7 +377,8 @@ async fn offer_directory(asking: &Asking, terms: Terms, name: &str) {
 async fn prune(asking: &Asking, terms: Terms, directory: Option<&str>) -> Option<FromReceiver> {
     let directories = table(directory);
     let directory = directory.map(|_| 0);
-    let prune = Prune { directories, directory, first: 0, last: u64::MAX, kept: Vec::new(), remove: true };
+    let kept = vec![KeptNames { directory, first: 0, last: u64::MAX, hashes: Vec::new() }];
+    let prune = Prune { directories, kept, remove: true };
     let (mut outgoing, mut incoming) = asking.connection.open_job().await.unwrap();
     let meant = terms.prune(&prune);
     outgoing.send(&FromSender::Prune { prune, meant }).await.unwrap();

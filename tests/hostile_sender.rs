@@ -24,7 +24,7 @@ use careful::protocol::limits::{GREETING_TIMEOUT, GROUPS_MEMORY_BYTES, PRUNE_NAM
 use careful::protocol::link::{LinkEntry, LinkTarget};
 use careful::protocol::message::{
     Begin, ChunkHeader, FileAnswer, FromReceiver, FromSender, GroupFile, GroupFileAnswer, Hash32, IndexedHash,
-    IndexedOrigin, Pattern, Prune, Run, check_of, frame,
+    IndexedOrigin, KeptNames, Pattern, Prune, Run, check_of, frame,
 };
 use careful::protocol::receipt::Origin;
 use careful::protocol::terms::Terms;
@@ -196,7 +196,8 @@ impl Job {
 
     async fn prune(&mut self, directories: DirectoryTable, kept: Vec<u64>) -> FromReceiver {
         let directory = (!directories.entries().is_empty()).then_some(0);
-        let prune = Prune { directories, directory, first: 0, last: u64::MAX, kept, remove: true };
+        let kept = vec![KeptNames { directory, first: 0, last: u64::MAX, hashes: kept }];
+        let prune = Prune { directories, kept, remove: true };
         let meant = self.2.map_or(Hash32([0; 32]), |terms| terms.prune(&prune));
         self.say(FromSender::Prune { prune, meant }).await;
         self.hear().await

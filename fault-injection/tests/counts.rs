@@ -226,3 +226,14 @@ fn a_group_takes_three_round_trips_and_a_file_few_bytes_of_messages() {
     let per_file = (bytes_back - few_bytes_back) / FILES as u64;
     assert!(per_file <= 60, "{per_file} bytes answered for each file");
 }
+
+#[test]
+fn what_has_no_source_is_asked_for_of_many_directories_with_one_message() {
+    let rig = rig_of(FILES).deleting();
+    for number in 0..DIRECTORIES {
+        rig.add_target(&format!("directory-{number}/old"), b"old");
+    }
+    let ([said, heard], _) = Counting::of(rig);
+    let ([said_without, heard_without], _) = Counting::of(rig_of(FILES));
+    assert_eq!([said, heard], [said_without + 1, heard_without + 1]);
+}

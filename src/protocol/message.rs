@@ -170,10 +170,10 @@ pub enum FromSender {
         #[n(2)]
         labels: Vec<IndexedLabels>,
     },
-    /// All targets of the transfer are committed: remove, or count, what a directory holds beside them.
+    /// All targets of the transfer are committed: remove, or count, what directories hold beside them.
     #[n(15)]
     Prune {
-        /// The directory and names of it.
+        /// The directories and names of them.
         #[n(0)]
         prune: Prune,
         /// See [`Terms::prune`](super::terms::Terms::prune).
@@ -313,7 +313,7 @@ pub enum FromReceiver {
         /// What could not be removed.
         #[n(1)]
         failed: Vec<PathFailure>,
-        /// Whether the directory is done.
+        /// Whether the directories are done.
         #[n(2)]
         is_last: bool,
     },
@@ -384,28 +384,36 @@ pub struct Pattern {
     pub written: Vec<u8>,
 }
 
-/// The names that one directory of the transfer may keep, or those of them whose hashes lie in a range: a large directory
-/// takes several messages, each of which can be judged by itself.
+/// The names that directories of the transfer may keep.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Prune {
-    /// The directory and those above it.
+    /// The directories and those above them.
     #[n(0)]
     pub directories: DirectoryTable,
-    /// Its place in the table; the receiving directory itself if none.
+    /// What each may keep; they are gone through in this order.
     #[n(1)]
+    pub kept: Vec<KeptNames>,
+    /// Whether to remove the others; else they are only told.
+    #[n(2)]
+    pub remove: bool,
+}
+
+/// The names that one directory may keep, or those of them whose hashes lie in a range: a large directory takes several
+/// messages, each of which can be judged by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct KeptNames {
+    /// Its place in the table; the receiving directory itself if none.
+    #[n(0)]
     pub directory: Option<u32>,
     /// Names are judged whose hash is at least this ...
-    #[n(2)]
+    #[n(1)]
     pub first: u64,
     /// ... and at most this.
-    #[n(3)]
+    #[n(2)]
     pub last: u64,
     /// Hashes of the names that stay ([`name_hash`](super::entry::name_hash)), rising.
-    #[n(4)]
-    pub kept: Vec<u64>,
-    /// Whether to remove the others; else they are only told.
-    #[n(5)]
-    pub remove: bool,
+    #[n(3)]
+    pub hashes: Vec<u64>,
 }
 
 /// What went wrong with something below the receiving directory.
@@ -867,10 +875,10 @@ mod tests {
         let made = FromReceiver::HardLinksMade { made: vec![made], trusted: vec![2], failed: Vec::new(), signed };
         let signed = format!("83015820{}5840{}", "02".repeat(32), "03".repeat(64));
         assert_eq!(cbor(&made), format!("8213848184010201f5810280{signed}"));
-        let (directories, kept) = (DirectoryTable::default(), vec![1, u64::MAX]);
-        let prune = Prune { directories, directory: None, first: 0, last: 9, kept, remove: true };
+        let kept = vec![KeptNames { directory: None, first: 0, last: 9, hashes: vec![1, u64::MAX] }];
+        let prune = Prune { directories: DirectoryTable::default(), kept, remove: true };
         let prune = FromSender::Prune { prune, meant: Hash32([2; 32]) };
-        assert_eq!(cbor(&prune), format!("820f828680f600098201{}f55820{}", "1bffffffffffffffff", "02".repeat(32)));
+        assert_eq!(cbor(&prune), format!("820f8283808184f600098201{}f55820{}", "1bffffffffffffffff", "02".repeat(32)));
         let failed = vec![PathFailure { path: b"b".to_vec(), failure: Failure::NotDeleted }];
         let pruned = FromReceiver::Pruned { removed: vec![b"a".to_vec().into()], failed, is_last: true };
         assert_eq!(cbor(&pruned), "820f838141618182416218 25f5".replace(' ', ""));

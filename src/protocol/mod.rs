@@ -239,7 +239,7 @@ pub mod limits {
     pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5);
     /// Without any packet for this long a connection is lost.
     pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-    /// Names of one directory in one message that says which may stay.
+    /// Names in one message that says which may stay.
     pub const PRUNE_NAMES_MAX: usize = 16 << 10;
     /// Bytes of paths in one message that says what was removed.
     pub const PRUNED_BYTES_MAX: usize = 64 << 10;

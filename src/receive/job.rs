@@ -149,13 +149,12 @@ impl Session {
         }
     }
 
-    /// Whether this directory may be gone through for what has no source, where the person here asked for that.
+    /// Whether these directories may be gone through for what has no source, where the person here asked for that.
     pub(super) fn may_prune(&self, prune: &Prune) -> Result<(), Failure> {
         self.lies_beneath(tops(&prune.directories))?;
-        match &self.asked {
-            Some(asked) if !asked.may_prune(prune.directory, self.asked_names.as_ref()) => Err(Failure::NotAskedFor),
-            _ => Ok(()),
-        }
+        let Some(asked) = &self.asked else { return Ok(()) };
+        let may = prune.kept.iter().all(|kept| asked.may_prune(kept.directory, self.asked_names.as_ref()));
+        if may { Ok(()) } else { Err(Failure::NotAskedFor) }
     }
 
     /// Whether this sender may replace targets.

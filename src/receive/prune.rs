@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 
 use super::failure_of;
 use super::job::{JobError, Session};
-use crate::protocol::entry::{is_staging_name, name_hash};
+use crate::protocol::entry::{Name, is_staging_name, name_hash};
 use crate::protocol::failure::Failure;
-use crate::protocol::limits::{DEPTH_MAX, PRUNE_NAMES_MAX, PRUNED_BYTES_MAX};
-use crate::protocol::message::{FromReceiver, PathFailure, Prune};
+use crate::protocol::limits::{DEPTH_MAX, DIRECTORIES_MAX, PRUNE_NAMES_MAX, PRUNED_BYTES_MAX};
+use crate::protocol::message::{FromReceiver, KeptNames, PathFailure, Prune};
 use crate::protocol::selection::Selection;
 use crate::seams::disk::{Directory, DirectoryItem, Kind, Writing};
 use crate::wire::stream::Outgoing;
@@ -23,27 +23,20 @@ use crate::workers;
 /// Messages made ahead of the wire.
 const AHEAD: usize = 2;
 
-/// Serves one range of one directory.
+/// Serves ranges of directories, one after another.
 pub(super) async fn serve(session: Arc<Session>, prune: Prune, outgoing: &mut Outgoing) -> Result<(), JobError> {
     let Some(guards) = session.guards.clone() else { return Err(Failure::DeleteNotAllowed.into()) };
-    let is_rising = prune.kept.windows(2).all(|pair| pair[0] <= pair[1]);
-    if prune.kept.len() > PRUNE_NAMES_MAX || !is_rising {
+    let is_rising = |kept: &KeptNames| kept.hashes.windows(2).all(|pair| pair[0] <= pair[1]);
+    let names: usize = prune.kept.iter().map(|kept| kept.hashes.len()).sum();
+    if names > PRUNE_NAMES_MAX || prune.kept.len() > DIRECTORIES_MAX + 1 || !prune.kept.iter().all(is_rising) {
         return Err(Failure::Protocol.into());
     }
-    let path = match prune.directory {
-        Some(_) => prune.directories.path(prune.directory).ok_or(Failure::Protocol)?,
-        None => Vec::new(),
-    };
+    let with_path = |kept: KeptNames| prune.directories.path(kept.directory).map(|path| (path, kept));
+    let ranges = prune.kept.into_iter().map(with_path).collect::<Option<Vec<_>>>().ok_or(Failure::Protocol)?;
     let (told, mut to_tell) = mpsc::channel(AHEAD);
     let working = tokio::spawn(workers::run(move || {
-        let opened = session.directories.open(&path);
-        let mut text = Vec::new();
-        for name in &path {
-            text.push(b'/');
-            text.extend_from_slice(name.as_bytes());
-        }
         let mut pruning = Pruning {
-            session: Arc::clone(&session),
+            session,
             guards,
             remove: prune.remove,
             told,
@@ -52,11 +45,12 @@ pub(super) async fn serve(session: Arc<Session>, prune: Prune, outgoing: &mut Ou
             bytes: 0,
             changed: false,
         };
-        match opened {
-            Ok(Some(directory)) => pruning.directory(directory.as_ref(), &text, &prune),
-            // It has gone, and with it what there was to remove.
-            Ok(None) => {}
-            Err(failure) => pruning.failed(&text, failure),
+        for (path, kept) in ranges {
+            // Nobody hears any more what is removed: the sender will come again.
+            if pruning.told.is_closed() {
+                return;
+            }
+            pruning.range(&path, &kept);
         }
         pruning.tell(true);
     }));
@@ -67,7 +61,7 @@ pub(super) async fn serve(session: Arc<Session>, prune: Prune, outgoing: &mut Ou
     Ok(())
 }
 
-/// One range of one directory while it is worked on.
+/// Directories while they are gone through.
 struct Pruning {
     session: Arc<Session>,
     guards: Arc<Selection>,
@@ -77,17 +71,30 @@ struct Pruning {
     failed: Vec<PathFailure>,
     /// Bytes that wait to be told.
     bytes: usize,
-    /// Whether anything was removed.
+    /// Whether anything was removed from the directory.
     changed: bool,
 }
 
 impl Pruning {
-    fn directory(&mut self, directory: &dyn Directory, path: &[u8], prune: &Prune) {
+    /// Goes through one directory, as far as its names lie in the range.
+    fn range(&mut self, path: &[Name], kept: &KeptNames) {
+        let opened = self.session.directories.open(path);
+        let text: Vec<u8> = path.iter().flat_map(|name| [b"/", name.as_bytes()].concat()).collect();
+        match opened {
+            Ok(Some(directory)) => self.directory(directory.as_ref(), &text, kept),
+            // It has gone, and with it what there was to remove.
+            Ok(None) => {}
+            Err(failure) => self.failed(&text, failure),
+        }
+    }
+
+    fn directory(&mut self, directory: &dyn Directory, path: &[u8], kept: &KeptNames) {
+        self.changed = false;
         let names = directory.items().and_then(|items| {
             let is_without_source = |item: &io::Result<DirectoryItem>| {
                 item.as_ref().map_or(true, |item| {
                     let hash = name_hash(item.name.as_bytes());
-                    (prune.first..=prune.last).contains(&hash) && prune.kept.binary_search(&hash).is_err()
+                    (kept.first..=kept.last).contains(&hash) && kept.hashes.binary_search(&hash).is_err()
                 })
             };
             items.filter(is_without_source).collect::<io::Result<Vec<_>>>()
@@ -215,7 +222,7 @@ impl Pruning {
             removed.into_iter().map(|path| path.strip_prefix(b"/").unwrap_or(&path).to_vec().into()).collect();
         let message = FromReceiver::Pruned { removed, failed: std::mem::take(&mut self.failed), is_last };
         if self.told.blocking_send(message).is_err() {
-            tracing::debug!("a directory was pruned after the session's end");
+            tracing::debug!("directories were pruned after the session's end");
         }
     }
 }

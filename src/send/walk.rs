@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 
 pub use self::listed::PathList;
 use self::listed::{ALL_LEVELS, Met};
+pub(super) use self::listings::KeptPage;
 use self::listings::Listings;
 pub(super) use self::names::{FurtherSource, How, NamesPage, Settled, SharedFile, Told, page};
 use self::names::{Meeting, Names};
@@ -280,13 +281,6 @@ pub(super) fn pages(directories: &[Arc<Node>]) -> Vec<(DirectoryTable, Vec<Index
     }
     pages.extend(builder.take().map(|group| (group.directories, labels)));
     pages
-}
-
-/// The table with one directory and those above it, and its place there.
-pub(super) fn table_of(node: Option<&Arc<Node>>) -> (DirectoryTable, Option<u32>) {
-    let mut builder = Builder::default();
-    let place = builder.position(node);
-    (builder.take().map(|group| group.directories).unwrap_or_default(), place)
 }
 
 /// The attributes that are carried: suid, sgid and sticky only where that was asked for.

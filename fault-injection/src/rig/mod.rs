@@ -100,6 +100,7 @@ pub struct Rig {
     chunk_bytes: u32,
     keep: Keep,
     quick: bool,
+    delete: bool,
 }
 
 impl Default for Rig {
@@ -130,6 +131,7 @@ impl Rig {
             chunk_bytes: CHUNK_BYTES_DEFAULT,
             keep: Keep::default(),
             quick: false,
+            delete: false,
         }
     }
 
@@ -151,6 +153,12 @@ impl Rig {
     #[must_use]
     pub fn quick(self) -> Self {
         Self { quick: true, ..self }
+    }
+
+    /// The same rig where what has no source is deleted.
+    #[must_use]
+    pub fn deleting(self) -> Self {
+        Self { delete: true, ..self }
     }
 
     /// The same rig where more is carried than content, mode and time.
@@ -316,6 +324,7 @@ impl Rig {
             chunk_bytes: self.chunk_bytes,
             keep: self.keep,
             quick: self.quick,
+            delete: self.delete.then(send::Deletion::default),
             ..send::Plan::new(
                 vec![self.base.directory("source/")],
                 self.base.directory("target").as_os_str().as_bytes().to_vec(),
