@@ -172,7 +172,8 @@ def far(case):
     figure, axes = pyplot.subplots(figsize=(WIDTH_INCHES, 3.4))
     colors = colors_of(list(dict.fromkeys(run["tool"] for part in case["cases"] for run in part["runs"])))
     share_bars(axes, case["cases"], colors, [figures.link_content(part) for part in case["cases"]])
-    axes.set_ylabel(f"% of the link ({figures.link_title(case['cases'][0])})")
+    axes.set_ylabel("% of the link")
+    axes.set_xlabel(figures.link_title(case["cases"][0]))
     handles = [axes.bar(0, 0, color=color, label=tool) for tool, color in colors.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     return figure
