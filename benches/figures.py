@@ -275,8 +275,7 @@ def links_goals(links):
         shares = f"{100 * middle['share']:.1f} % content, {100 * middle['packets_share']:.1f} % with headers"
         told = f"{shares}, {middle['wire']:.3f} on the wire"
         reached = (not least or middle["share"] >= least) and (not wire or middle["wire"] <= wire)
-        limit, distance = f"content {100 * CONTENT_SHARE_MAX:.1f} %", f"{CONTENT_SHARE_MAX / middle['share']:.2f} ×"
-        rows.append(Goal(link_title(case), goal or "none", told, reached, limit, distance))
+        rows.append(Goal(link_title(case), goal or "none", told, reached, *content_limit(middle)))
     return rows
 
 
@@ -291,12 +290,16 @@ def far_goals(far):
             rows.append(Goal(question, "a copy that is right", "none", False))
             continue
         nearest = min(others, key=others.get)
-        seconds = middles["careful-send"]["seconds"]
-        ratio, share = seconds / others[nearest], middles["careful-send"]["share"]
-        limit, distance = f"content {100 * CONTENT_SHARE_MAX:.1f} %", f"{CONTENT_SHARE_MAX / share:.2f} ×"
-        told = f"{ratio:.2f} ({seconds:.1f} s)"
-        rows.append(Goal(question, f"≤ 1.00 of {nearest}", told, round(ratio, 2) <= 1, limit, distance))
+        middle = middles["careful-send"]
+        ratio = middle["seconds"] / others[nearest]
+        told = f"{ratio:.2f} ({middle['seconds']:.1f} s)"
+        rows.append(Goal(question, f"≤ 1.00 of {nearest}", told, round(ratio, 2) <= 1, *content_limit(middle)))
     return rows
+
+
+def content_limit(middle):
+    """What content can have of a link, and how far a run is from it."""
+    return f"content {100 * CONTENT_SHARE_MAX:.1f} %", f"{CONTENT_SHARE_MAX / middle['share']:.2f} ×"
 
 
 # By rate and loss: the least share of the link for content, the most bytes on the wire for each byte of the file.

@@ -203,7 +203,7 @@ impl Session {
     /// Waits until there is memory for what is to come of a group. To be asked before the sender is told to send it: bytes that
     /// nobody reads would fill the window of the connection, and what others wait for would never arrive.
     pub(super) async fn memory_of_group(&self, bytes: u64) -> Option<GroupMemory> {
-        let units = units(bytes).min(units(self.groups_memory_bytes as u64));
+        let units = units(bytes).min((self.groups_memory_bytes / MEMORY_UNIT_BYTES) as u32);
         Arc::clone(&self.groups_memory).acquire_many_owned(units).await.ok().map(GroupMemory)
     }
 
